@@ -1,0 +1,94 @@
+"""Loss balancing: T losses in, one update out.
+
+    import methods
+
+    balancer = methods.create("gradnorm", num_tasks=3)
+    ...
+    balancer.backward(losses, shared=trunk.parameters())  # fills .grad everywhere
+    optimizer.step()
+
+Importing this package is instant; torch is imported when a method is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from methods.card import Card, Hyperparameter
+from methods.errors import LossRangeError, MethodError, suggestion
+from methods.registry import card, get, load, names, register
+
+if TYPE_CHECKING:
+    from methods.base import Method, Step
+    from methods.families import GramianMethod, JacobianMethod, LossMethod
+
+__all__ = [
+    "Card",
+    "GramianMethod",
+    "Hyperparameter",
+    "JacobianMethod",
+    "LossMethod",
+    "LossRangeError",
+    "Method",
+    "MethodError",
+    "Step",
+    "card",
+    "create",
+    "get",
+    "load",
+    "names",
+    "register",
+    "suggestion",
+]
+
+_NEED_TORCH = {"GramianMethod", "JacobianMethod", "LossMethod", "Method", "Step"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_TORCH:
+        from methods import families
+
+        return getattr(families, name)
+    raise AttributeError(f"module 'methods' has no attribute {name!r}")
+
+
+def create(
+    name: str,
+    num_tasks: int,
+    *,
+    priority: Sequence[float] | None = None,
+    scale: str = "native",
+    seed: int = 0,
+    kinds: Sequence[str] | None = None,
+    initial_losses: Sequence[float] | None = None,
+    prior_losses: Sequence[float] | None = None,
+    **hyperparameters: Any,
+) -> Method:
+    """Builds a method by its registry name.
+
+    Args:
+        name: as printed by :func:`names`.
+        num_tasks: T, the number of losses.
+        priority: T numbers >= 0 that multiply the weights the method finds; only their ratios matter (they are rescaled to mean 1).
+        scale: ``native``, or bring the update to the scale of a ``sum`` or ``mean`` of the losses, or to the norm of the mean gradient
+            (``grad_norm``, which costs a loss method T backward passes).
+        seed: of the method's own random generator; the global one is never used.
+        kinds: ``classification`` or ``regression`` for each task, where a likelihood matters.
+        initial_losses: ``[T]`` theoretical losses of an untrained network (log K, mean ‖y‖², ...).
+        prior_losses: ``[T]`` losses of the best constant prediction (label entropy, label variance, ...).
+        **hyperparameters: as the method's card declares them.
+
+    Raises:
+        MethodError: anything unknown, missing or out of range.
+    """
+    return get(name)(
+        num_tasks,
+        priority=priority,
+        scale=scale,
+        seed=seed,
+        kinds=kinds,
+        initial_losses=initial_losses,
+        prior_losses=prior_losses,
+        **hyperparameters,
+    )

@@ -1,0 +1,263 @@
+"""What all methods share: how they are built, what they accept as losses, priorities, scale, state, events."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from methods import jacobian
+from methods.card import SCALES, Card
+from methods.errors import MethodError, suggestion
+
+Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
+KINDS = ("classification", "regression", "objective")
+RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses")
+"""Arguments of ``methods.create`` that are no attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a method may know of its tasks beyond their losses; each ``[T]`` or unknown."""
+
+    kinds: tuple[str, ...] | None = None
+    initial_losses: tuple[float, ...] | None = None
+    prior_losses: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a backward pass saw and decided: losses ``[T]`` and weights ``[T]`` (scale and priority included), both detached.
+
+    ``weights`` is None for a method whose update is no weighted sum of the task gradients.
+    """
+
+    losses: Tensor
+    weights: Tensor | None
+
+
+class Method(nn.Module, ABC):
+    """A way of turning T losses into one update.
+
+    State lives in buffers and parameters, so ``state_dict`` round-trips in the middle of a run. Parameters that a method learns (a
+    log-variance) are stepped by the method itself: nothing has to be added to the user's optimizer.
+
+    Attributes:
+        card: what the method is and promises.
+        priority: ``[T]``, mean 1; multiplies the weights that the method finds ("additional weights on top").
+        backward_passes: passes through the shared trunk so far.
+    """
+
+    card: ClassVar[Card]
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        priority: Sequence[float] | None = None,
+        scale: str = "native",
+        seed: int = 0,
+        kinds: Sequence[str] | None = None,
+        initial_losses: Sequence[float] | None = None,
+        prior_losses: Sequence[float] | None = None,
+        **hyperparameters: Any,
+    ) -> None:
+        super().__init__()
+        name = self.card.name
+        if isinstance(num_tasks, bool) or not isinstance(num_tasks, int) or num_tasks < 1:
+            raise MethodError(f"{name}: num_tasks is {num_tasks!r}; expected a whole number of 1 or more")
+        if scale not in SCALES:
+            raise MethodError(f"{name}: scale is {scale!r}; expected one of {', '.join(SCALES)}{suggestion(scale, SCALES)}")
+        self.num_tasks = num_tasks
+        self.scale = scale
+        self.priority = _priority(priority, num_tasks, name)
+        self.facts = Facts(
+            kinds=_per_task(kinds, num_tasks, f"{name}: kinds"),
+            initial_losses=_per_task(initial_losses, num_tasks, f"{name}: initial_losses"),
+            prior_losses=_per_task(prior_losses, num_tasks, f"{name}: prior_losses"),
+        )
+        for kind in self.facts.kinds or ():
+            if kind not in KINDS:
+                raise MethodError(f"{name}: kinds has {kind!r}; expected one of {', '.join(KINDS)}{suggestion(str(kind), KINDS)}")
+        for fact in self.card.needs:
+            if getattr(self.facts, fact) is None:
+                raise MethodError(f"{name} needs {fact}: methods.create({name!r}, {num_tasks}, {fact}=[...])")
+        self.generator = torch.Generator().manual_seed(seed)
+        self.backward_passes = 0
+        self._names: tuple[str, ...] | None = None
+        self._counts: Counter[str] = Counter()
+        self._device_counts: dict[str, Tensor] = {}
+        self._rows: jacobian.Rows | None = None
+        for key, value in self.card.resolve(hyperparameters).items():
+            if key in RESERVED or key in vars(self) or any(hasattr(base, key) for base in type(self).__bases__):
+                raise MethodError(f"{name}: hyperparameter {key!r} would hide an attribute or argument that every method has: rename it")
+            setattr(self, key, value)
+        self.setup()
+
+    def setup(self) -> None:
+        """Registers the method's buffers and parameters; called once, when the hyperparameters are set."""
+
+    @abstractmethod
+    def backward(
+        self,
+        losses: Losses,
+        *,
+        shared: nn.Module | Iterable[nn.Parameter] | None = None,
+        representation: Tensor | None = None,
+        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
+        grad_scaler: Any = None,
+    ) -> Step:
+        """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
+
+        Args:
+            losses: T scalars, as a sequence or a dict. A dict's order is fixed by the first call.
+            shared: the parameters that the tasks share (the trunk). Gradient methods need them; every other parameter is a head.
+            representation: the trunk's output, that the heads read. Only methods that work on it need it.
+            last_layer: GradNorm's W; by default the last matrix among ``shared`` and what follows it.
+            grad_scaler: a ``torch.amp.GradScaler`` in use; losses are given unscaled, gradients come out scaled.
+
+        Raises:
+            MethodError: not T scalar losses, or ``shared``/``representation`` missing where the method needs it.
+        """
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """Indices of the tasks that this method trains."""
+        return tuple(range(self.num_tasks))
+
+    @property
+    def calibration_batches(self) -> int:
+        """How many batches of losses of the untrained model :meth:`calibrate` wants before the first step; 0 for none."""
+        return 0
+
+    def calibrate(self, losses: Tensor, sizes: Sequence[int] | None = None) -> None:
+        """Takes losses ``[k, T]`` of the untrained model (eval mode, no gradients) on k batches with these numbers of samples."""
+
+    @property
+    def events(self) -> dict[str, int]:
+        """What was counted: clamped losses, solver certificates that failed. Reading waits for the device."""
+        total = self._counts + Counter({name: int(count.item()) for name, count in self._device_counts.items()})
+        return {name: count for name, count in sorted(total.items()) if count}
+
+    def _passed(self, times: int) -> None:
+        """Counts backward passes, around ``nn.Module.__setattr__``: what that looks up costs as much as adding up the losses."""
+        vars(self)["backward_passes"] += times
+
+    def count(self, event: str, times: int | Tensor = 1) -> None:
+        """Counts an event; a tensor is added up on its device, without waiting for it."""
+        if isinstance(times, Tensor):
+            self._device_counts[event] = self._device_counts[event] + times if event in self._device_counts else times.clone()
+        else:
+            self._counts[event] += times
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state(), "names": self._names}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"].cpu())
+        self._names = state["names"]
+
+    def extra_repr(self) -> str:
+        return ", ".join([self.card.name, *(f"{h.name}={getattr(self, h.name)!r}" for h in self.card.hyperparameters)])
+
+    # -- what the three families share ---------------------------------------------------------------------------------------------
+
+    def _scalars(self, losses: Losses) -> list[Tensor]:
+        """The T losses as 0-d tensors, in a fixed order."""
+        name, names = self.card.name, self._names
+        if isinstance(losses, (list, tuple)):
+            given: Sequence[Tensor] = losses
+        elif isinstance(losses, Tensor):
+            warnings.warn("one stacked tensor of losses makes every backward pass walk all T heads: pass T separate scalars", stacklevel=3)
+            given = losses.unbind() if losses.dim() else [losses]
+        elif isinstance(losses, Mapping):
+            names = names or tuple(losses)
+            if set(losses) != set(names):
+                raise MethodError(f"{name}: losses are named {list(losses)}, but the first step named them {list(names)}")
+            given = [losses[key] for key in names]
+        elif isinstance(losses, Iterable):
+            given = list(losses)
+        else:
+            raise MethodError(f"{name}: losses are {losses!r}; expected {self.num_tasks} separate scalar tensors")
+        if len(given) != self.num_tasks:
+            raise MethodError(f"{name} was built for {self.num_tasks} tasks, but got {len(given)} losses")
+        for index, loss in enumerate(given):
+            if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+                what = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
+                raise MethodError(f"{name}: loss {index} is {what}; expected a floating-point tensor with one element")
+        if not any(given[task].requires_grad for task in self.tasks):
+            raise MethodError(f"{name}: no loss requires a gradient; expected losses of a model in training, outside torch.no_grad()")
+        if names is not self._names:
+            self._names = names
+        return [loss if loss.dim() == 0 else loss.reshape(()) for loss in given]
+
+    def _values(self, losses: Sequence[Tensor]) -> Tensor:
+        """Detached losses ``[T]`` on one device, in float32 at least."""
+        values = torch.stack([loss.detach().to(losses[0].device) for loss in losses])
+        return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+    def _shared(self, shared: nn.Module | Iterable[nn.Parameter] | None, given: str = "shared") -> list[nn.Parameter]:
+        if shared is None:
+            raise MethodError(f"{self.card.name} needs the shared parameters: backward(losses, shared=trunk.parameters())")
+        found = parameters_of(shared)
+        if not found:
+            raise MethodError(f"{self.card.name}: no parameter in {given} requires a gradient; expected the trunk's (a used-up generator?)")
+        return found
+
+    def _buffer(self, tensors: Sequence[Tensor]) -> jacobian.Rows:
+        """The Jacobian's buffer, kept from step to step."""
+        if self._rows is None or self._rows.key != jacobian.layout(tensors, self.num_tasks):
+            self._rows = jacobian.Rows(tensors, self.num_tasks)
+        return self._rows
+
+    def _factor(self) -> float:
+        """What brings the native scale to the one that was asked for; ``grad_norm`` needs gradients: :meth:`_norm_factor`."""
+        if self.scale == "sum" and self.card.native_scale == "mean":
+            return float(self.num_tasks)
+        if self.scale == "mean" and self.card.native_scale == "sum":
+            return 1.0 / self.num_tasks
+        return 1.0
+
+    def _norm_factor(self, gramian: Tensor, weights: Tensor, eps: float | None = None) -> float:
+        """‖mean gradient‖ / ‖wᵀJ‖, in T x T space; 1 where wᵀJ vanishes to the rounding ``eps`` of the Gramian."""
+        eps = torch.finfo(gramian.dtype).eps if eps is None else eps
+        gramian, weights = gramian.double().cpu(), weights.double().cpu()
+        uniform = torch.full_like(weights, 1.0 / self.num_tasks)
+        norm = float(weights @ gramian @ weights)
+        rounding = eps * self.num_tasks * float(weights.abs() @ gramian.abs() @ weights.abs())
+        return math.sqrt(max(float(uniform @ gramian @ uniform), 0.0) / norm) if norm > rounding else 1.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles leave the Jacobian's buffer behind: it is scratch."""
+        return {**self.__dict__, "_rows": None}
+
+
+def parameters_of(source: nn.Module | Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """The distinct parameters that require a gradient, in order."""
+    given = source.parameters() if isinstance(source, nn.Module) else source
+    return [p for p in dict.fromkeys(given) if p.requires_grad]
+
+
+def _priority(priority: Sequence[float] | None, num_tasks: int, name: str) -> list[float] | None:
+    if priority is None:
+        return None
+    numbers = isinstance(priority, Iterable) and all(hasattr(p, "__float__") for p in priority)
+    given = [float(p) for p in priority] if numbers else []
+    if len(given) != num_tasks or not all(math.isfinite(p) and p >= 0 for p in given) or not sum(given) > 0:
+        raise MethodError(f"{name}: priority is {priority!r}; expected {num_tasks} numbers >= 0, not all zero")
+    return [p * num_tasks / sum(given) for p in given]
+
+
+def _per_task(values: Sequence[Any] | None, num_tasks: int, what: str) -> tuple[Any, ...] | None:
+    if values is None:
+        return None
+    if len(values) != num_tasks:
+        raise MethodError(f"{what} has {len(values)} entries; expected one for each of the {num_tasks} tasks")
+    return tuple(values)

@@ -1,0 +1,123 @@
+"""A method's card: what it is, where it comes from, what can be set and what it promises. Read without importing torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from methods.errors import MethodError, suggestion
+
+Value = float | int | str | bool
+Family = Literal["loss", "gramian", "jacobian"]
+Where = Literal["shared", "last", "representation"]
+Claim = Literal[
+    "permutation_equivariant",  # relabelling the tasks relabels the weights
+    "loss_scale_invariant",  # the direction does not change when L_t (and its L_t(0) and prior) is multiplied by c_t > 0
+    "non_conflicting",  # <g_t, d> >= 0 for every task
+    "simplex",  # native weights are >= 0 and sum to 1
+    "zero_at_pareto_stationarity",  # d = 0 where 0 is a convex combination of the gradients
+    "degree_0",  # d(sJ) = d(J)
+    "degree_1",  # d(sJ) = s d(J)
+]
+Fact = Literal["initial_losses", "prior_losses"]
+SCALES = ("native", "sum", "mean", "grad_norm")
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """Something that can be set: its published default, what is legal, and the range that a study tunes over.
+
+    ``low``/``high`` bound a number inclusively; ``choices`` lists the words. ``sweep`` is (from, to), searched on a log scale if ``log``,
+    or the words to try; an empty sweep is never tuned.
+    """
+
+    name: str
+    default: Value
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+    sweep: tuple[float, float] | tuple[str, ...] | tuple[()] = ()
+    log: bool = False
+
+    def check(self, value: Value, method: str) -> Value:
+        """The value in its canonical type (an int given for a float becomes a float), so that equal settings have equal records.
+
+        Raises:
+            MethodError: wrong type, outside the range, or not one of the choices.
+        """
+        where = f"{method}.{self.name}"
+        if self.choices:
+            if value not in self.choices:
+                raise MethodError(f"{where} is {value!r}; expected one of {', '.join(self.choices)}{suggestion(str(value), self.choices)}")
+            return value
+        if isinstance(self.default, bool):
+            if not isinstance(value, bool):
+                raise MethodError(f"{where} is {value!r}; expected true or false")
+            return value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise MethodError(f"{where} is {value!r}; expected a finite number")
+        if isinstance(self.default, int):
+            if value != int(value):
+                raise MethodError(f"{where} is {value!r}; expected a whole number")
+            value = int(value)
+        else:
+            value = float(value)
+        if not self.low <= value <= self.high:
+            raise MethodError(f"{where} is {value!r}; expected a number in [{self.low:g}, {self.high:g}]")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a reader must know of a method before using it, and what its contract tests check.
+
+    ``version`` grows whenever the same input would give another update. ``where`` says at which parameters the task gradients are
+    looked at. ``native_scale`` says whether equal tasks of weight 1 (``sum``) or 1/T (``mean``) come out. ``needs`` lists the facts about
+    the tasks that must be given; ``coincides`` the methods whose direction is the same, with the reason in ``deviations``.
+    ``per_task`` marks a method that is trained once for every task, each time with its own value of the hyperparameter ``task``;
+    ``baseline`` one that every study contains.
+    """
+
+    name: str
+    version: int
+    title: str
+    paper: str
+    year: int
+    arxiv: str = ""
+    family: Family
+    equation: str
+    where: Where = "shared"
+    native_scale: Literal["sum", "mean"] = "sum"
+    hyperparameters: tuple[Hyperparameter, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    needs: tuple[Fact, ...] = ()
+    coincides: tuple[str, ...] = ()
+    deviations: str = ""
+    positive_losses: bool = False
+    randomised: bool = False
+    per_task: bool = False
+    baseline: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise MethodError(f"method name {self.name!r}: expected lower-case letters, digits and underscores, starting with a letter")
+        if self.version < 1:
+            raise MethodError(f"{self.name}: version is {self.version!r}; expected 1 or more")
+        for hyperparameter in self.hyperparameters:
+            hyperparameter.check(hyperparameter.default, self.name)
+
+    def resolve(self, given: dict[str, Value]) -> dict[str, Value]:
+        """All hyperparameters: the given ones, checked, over the defaults.
+
+        Raises:
+            MethodError: a name that the card does not declare, or a value that it does not allow.
+        """
+        known = {h.name: h for h in self.hyperparameters}
+        for name in given:
+            if name not in known:
+                allowed = ", ".join(known) or "none"
+                raise MethodError(f"{self.name} has no hyperparameter {name!r}{suggestion(name, known)} (it has: {allowed})")
+        return {name: h.check(given.get(name, h.default), self.name) for name, h in known.items()}

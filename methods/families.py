@@ -1,0 +1,277 @@
+"""The three families. They own what methods would otherwise copy: gradients, ``.grad``, priorities, scale, the protection of state.
+
+A method sees the T losses of a step (:class:`LossMethod`), or the Gramian of the task gradients as well (:class:`GramianMethod`), or their
+whole Jacobian (:class:`JacobianMethod`), and says how the T losses become one update. Its file holds that equation and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from methods import jacobian
+from methods.base import Losses, Method, Step
+from methods.errors import MethodError
+
+
+class LossMethod(Method):
+    """A scalar function of the losses; its derivatives are the weights. One backward pass; heads follow the objective too."""
+
+    @abstractmethod
+    def objective(self, losses: Tensor) -> Tensor:
+        """The scalar to minimise, from losses ``[T]`` with their graph, written as the paper writes it."""
+
+    def backward(
+        self,
+        losses: Losses,
+        *,
+        shared: nn.Module | Iterable[nn.Parameter] | None = None,
+        representation: Tensor | None = None,
+        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
+        grad_scaler: Any = None,
+    ) -> Step:
+        scalars = self._scalars(losses)
+        with jacobian.plain_mode(scalars[0].device):
+            stacked = self._stack(scalars)
+            values = stacked.detach()
+            state = self._state(values.device)
+            for parameter in self._parameters.values():
+                if parameter is not None:
+                    parameter.grad = None
+            before = [tensor.detach().clone() for tensor in state]
+            total = self.objective(stacked)
+            factor = self._factor()
+            if self.scale == "grad_norm":
+                parameters = self._shared(shared)
+                rows = self._buffer(parameters)
+                jacobian.gradient_rows(scalars, parameters, rows)
+                self._passed(self.num_tasks)
+                (native,) = torch.autograd.grad(total, stacked, retain_graph=True)
+                factor = self._norm_factor(rows.gramian(), native)
+            if self.priority is not None:
+                priority = values.new_tensor(self.priority)
+                stacked.register_hook(lambda gradient: gradient * priority)  # type: ignore[no-untyped-call]
+            stacked.retain_grad()
+            scaler = scale_of(grad_scaler)
+            trained = values if len(self.tasks) == self.num_tasks else values[list(self.tasks)]
+            seed = trained.sum().mul_(0).add_(factor * scaler)  # nan where a loss is not finite: then so is every gradient
+            torch.autograd.backward(total, seed.to(total))
+            self._passed(1)
+            if state:
+                self._settle(state, before, seed)
+        weights = torch.zeros_like(values) if stacked.grad is None else stacked.grad
+        return Step(values, weights if scaler == 1.0 else weights / scaler)
+
+    def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
+        """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
+        tasks, device = self.tasks, scalars[0].device
+        if len(tasks) < self.num_tasks:
+            scalars = [loss if task in tasks else loss.detach() for task, loss in enumerate(scalars)]
+        stacked = torch.stack([loss if loss.device == device else loss.to(device) for loss in scalars])
+        return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
+
+    def _state(self, device: torch.device) -> list[Tensor]:
+        """Buffers and learned parameters, moved to the losses' device."""
+        if not (self._buffers or self._parameters or self._modules):
+            return []
+        state = [*self.buffers(), *self.parameters()]
+        if state and state[0].device != device:
+            self.to(device)
+            return self._state(device)
+        return state
+
+    def _settle(self, state: Sequence[Tensor], before: Sequence[Tensor], seed: Tensor) -> None:
+        """Steps the learned parameters with the gradients that the backward pass left in them; where the seed is nan, the state stays."""
+        learned = list(self.parameters())
+        if learned:
+            self.learn([None if p.grad is None else p.grad / seed for p in learned])
+            for parameter in learned:
+                parameter.grad = None
+        finite = ~seed.isnan()
+        with torch.no_grad():
+            for tensor, old in zip(state, before, strict=True):
+                tensor.copy_(torch.where(finite, tensor, old))
+
+    def learn(self, gradients: Sequence[Tensor | None]) -> None:
+        """Steps the learned parameters with their gradients; a method that has some says how."""
+        raise MethodError(f"{self.card.name} has parameters of its own but no learn() to step them")
+
+
+class _GradientMethod(Method):
+    """What the two families that look at gradients share."""
+
+    def _seeds(self, scaler: float) -> list[float]:
+        """What each loss is back-propagated with: its priority, times the scale of a GradScaler."""
+        return [priority * scaler for priority in self.priority or [1.0] * self.num_tasks]
+
+
+class GramianMethod(_GradientMethod):
+    """T weights from the Gramian of the task gradients. T backward passes; heads get their own plain gradient.
+
+    With ``where == "last"`` the gradients are those of the last shared layer alone, and one backward pass of the weighted losses
+    follows, heads included. With ``where == "representation"`` they are those at the trunk's output, and one backward pass through
+    the trunk follows.
+    """
+
+    zero_rows: ClassVar[str] = "absent"
+    """``absent``: a task whose gradient is zero gets weight 0 and ``weights`` sees the others only; ``seen``: ``weights`` sees them all."""
+
+    @abstractmethod
+    def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """Weights ``[T]`` from G = J Jᵀ ``[T, T]`` and losses ``[T]``, all float64 on the host, all finite; some row is not zero."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """State stays on the host in float64, where the T x T problem is solved: ``.to()``, ``.cuda()`` and ``.half()`` leave it there."""
+        return self
+
+    @property
+    def where(self) -> str:
+        """Where the gradients are taken: ``shared``, ``last`` or ``representation``."""
+        return self.card.where
+
+    def backward(
+        self,
+        losses: Losses,
+        *,
+        shared: nn.Module | Iterable[nn.Parameter] | None = None,
+        representation: Tensor | None = None,
+        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
+        grad_scaler: Any = None,
+    ) -> Step:
+        scalars = self._scalars(losses)
+        with jacobian.plain_mode(scalars[0].device):
+            values = self._values(scalars)
+            scaler = scale_of(grad_scaler)
+            if self.where == "last":
+                layer = self._shared(last_layer, "last_layer") if last_layer is not None else last_matrix(self._shared(shared))
+                weights = self._backward_last(scalars, values, layer, scaler)
+            elif self.where == "representation":
+                if representation is None or not representation.requires_grad:
+                    what = "got none" if representation is None else "the one given is detached from the trunk"
+                    raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
+                weights = self._backward_representation(scalars, values, representation, scaler)
+            else:
+                weights = self._backward_shared(scalars, values, self._shared(shared), scaler)
+            priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
+            return Step(values, (weights * priority).to(values))
+
+    def _backward_shared(self, losses: list[Tensor], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
+        seeds = self._seeds(scaler)
+        rows = self._buffer(shared)
+        reached = jacobian.backward_rows(losses, seeds, shared, rows, unseeded=scaler)
+        self._passed(self.num_tasks)
+        weights = self._solve(rows.gramian(), values, [seed or scaler for seed in seeds])
+        jacobian.deposit(shared, rows.pieces(rows.combine(self._combining(weights)), shared), reached)
+        return weights
+
+    def _backward_representation(self, losses: list[Tensor], values: Tensor, z: Tensor, scaler: float) -> Tensor:
+        seeds = self._seeds(scaler)
+        rows = self._buffer([z])
+        jacobian.representation_rows(losses, seeds, z, rows, unseeded=scaler)
+        weights = self._solve(rows.gramian(), values, [seed or scaler for seed in seeds])
+        ((_, gradient),) = rows.pieces(rows.combine(self._combining(weights)), [z])
+        torch.autograd.backward(z, gradient)
+        self._passed(1)
+        return weights
+
+    def _combining(self, weights: Tensor) -> Tensor:
+        """What combines the rows: row t holds priority_t · scaler · g_t already, except that of a priority 0, which holds scaler · g_t."""
+        if self.priority is None or all(self.priority):
+            return weights
+        return weights * torch.tensor([float(p > 0) for p in self.priority], dtype=weights.dtype)
+
+    def _backward_last(self, losses: list[Tensor], values: Tensor, layer: list[nn.Parameter], scaler: float) -> Tensor:
+        seeds = self._seeds(scaler)
+        rows = self._buffer(layer)
+        jacobian.gradient_rows(losses, layer, rows)
+        weights = self._solve(rows.gramian(), values, [1.0] * self.num_tasks)
+        roots = [t for t in range(self.num_tasks) if losses[t].requires_grad]
+        if roots:
+            factors = [torch.full_like(losses[t], float(weights[t]) * seeds[t]) for t in roots]
+            torch.autograd.backward([losses[t] for t in roots], factors)
+        self._passed(1)
+        return weights
+
+    def _solve(self, gramian: Tensor, values: Tensor, seeds: Sequence[float]) -> Tensor:
+        """Weights ``[T]`` in float64 on the host, scale included; one copy from the device. Not finite in: nan out, state untouched."""
+        host = torch.cat([gramian.to(torch.float64), values.to(gramian.device, torch.float64).unsqueeze(1)], dim=1).cpu()
+        losses = host[:, -1]
+        inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
+        eps = torch.finfo(gramian.dtype).eps
+        gramian = host[:, :-1] * torch.outer(inverse, inverse)
+        if not bool(torch.isfinite(host).all()):
+            return torch.full_like(losses, math.nan)
+        alive = gramian.diagonal() > 0
+        if not bool(alive.any()):
+            return torch.zeros_like(losses)
+        if self.zero_rows == "seen" or bool(alive.all()):
+            weights = self.weights(gramian, losses)
+        else:
+            weights = torch.zeros_like(losses)
+            weights[alive] = self.weights(gramian[alive][:, alive], losses[alive])
+        if weights.shape != losses.shape:
+            raise MethodError(f"{self.card.name}: weights() returned shape {tuple(weights.shape)}; expected ({self.num_tasks},)")
+        return weights * (self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor())
+
+
+class JacobianMethod(_GradientMethod):
+    """An update from the whole Jacobian. T backward passes; heads get their own plain gradient.
+
+    Priorities multiply the rows that ``direction`` sees, since its result need not be a weighted sum of them.
+    """
+
+    @abstractmethod
+    def direction(self, jacobian: Tensor, losses: Tensor) -> Tensor:
+        """Direction ``[P]`` from J ``[T, P]`` (a buffer: do not keep it) and losses ``[T]``, on the parameters' device, all finite."""
+
+    def backward(
+        self,
+        losses: Losses,
+        *,
+        shared: nn.Module | Iterable[nn.Parameter] | None = None,
+        representation: Tensor | None = None,
+        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
+        grad_scaler: Any = None,
+    ) -> Step:
+        scalars = self._scalars(losses)
+        with jacobian.plain_mode(scalars[0].device), torch.no_grad():
+            values = self._values(scalars)
+            parameters = self._shared(shared)
+            scaler = scale_of(grad_scaler)
+            seeds = self._seeds(scaler)
+            rows = self._buffer(parameters)
+            reached = jacobian.backward_rows(scalars, seeds, parameters, rows)
+            self._passed(self.num_tasks)
+            matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
+            if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):
+                direction = torch.full_like(matrix[0], math.nan)
+            else:
+                mean = matrix.mean(0)
+                direction = self.direction(matrix, values)
+                if direction.shape != mean.shape:
+                    shapes = f"{tuple(direction.shape)}; expected {tuple(mean.shape)}"
+                    raise MethodError(f"{self.card.name}: direction() returned shape {shapes}")
+                norm = direction.norm()
+                if self.scale == "grad_norm":
+                    direction = torch.where(norm > 0, direction * (mean.norm() / norm), direction)
+                else:
+                    direction = direction * self._factor()
+            flat = rows.split(direction if scaler == 1.0 else direction * scaler)
+            jacobian.deposit(parameters, rows.pieces(flat, parameters), reached)
+        return Step(values, None)
+
+
+def last_matrix(shared: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """The last parameter with two or more dimensions and everything after it: the last shared layer of a trunk built in forward order."""
+    start = max((i for i, p in enumerate(shared) if p.dim() >= 2), default=len(shared) - 1)
+    return list(shared[start:])
+
+
+def scale_of(grad_scaler: Any) -> float:
+    """The current scale of a GradScaler; 1 without one."""
+    return 1.0 if grad_scaler is None else float(grad_scaler.get_scale())

@@ -1,0 +1,207 @@
+"""Where methods are found: the files of this package, files named by the user, and installed packages (entry points).
+
+Cards are read from the source text, without running it: listing and planning stay instant, work without torch, and never execute a
+file that somebody submitted. The class itself is imported when it is first created.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from methods.card import Card, Hyperparameter
+from methods.errors import MethodError, suggestion
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+GROUP = "lossbench.methods"
+"""Entry-point group: ``name = "package.module"`` adds every registered class of that module."""
+
+_LITERALS: dict[str, Callable[..., Any]] = {"Card": Card, "Hyperparameter": Hyperparameter}
+C = TypeVar("C", bound="type[Method]")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a method's class can be imported from."""
+
+    card: Card
+    path: Path
+    class_name: str
+    module: str
+    """Dotted name for a file of an importable package; empty for a loose file."""
+
+    def load(self) -> type[Method]:
+        module = importlib.import_module(self.module) if self.module else _import_file(self.path)
+        return getattr(module, self.class_name)  # type: ignore[no-any-return]
+
+    def digest(self) -> str:
+        """Hash of the source file, recorded with every run."""
+        return hashlib.blake2b(self.path.read_bytes(), digest_size=8).hexdigest()
+
+
+_defined: dict[str, type[Method]] = {}
+_loaded: dict[str, Source] = {}
+
+
+def register(card: Card) -> Callable[[C], C]:
+    """Class decorator that gives a method its card and makes it known to :func:`get`.
+
+    Raises:
+        MethodError: the name belongs to a method of another file. (A class of the same file, or session, replaces the one before.)
+    """
+
+    def decorate(cls: C) -> C:
+        taken = _builtin().get(card.name) or _loaded.get(card.name) or _installed().get(card.name)
+        here = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        if taken and (here is None or Path(here).resolve() != taken.path.resolve()):
+            raise MethodError(f"{cls.__qualname__} registers {card.name!r}, but that name belongs to {taken.path}: choose another")
+        cls.card = card
+        _defined[card.name] = cls
+        return cls
+
+    return decorate
+
+
+def names() -> list[str]:
+    """Every known method, in alphabetical order."""
+    return sorted({*_builtin(), *_installed(), *_loaded, *_defined})
+
+
+def card(name: str) -> Card:
+    """The card of a method.
+
+    Raises:
+        MethodError: no such method.
+    """
+    source = find(name)
+    return source.card if source else _defined[name].card
+
+
+def find(name: str) -> Source | None:
+    """Where the method's file is; None for a class that was registered in a running session.
+
+    Raises:
+        MethodError: no such method.
+    """
+    for known in (_builtin(), _loaded, _installed()):
+        if name in known:
+            return known[name]
+    if name in _defined:
+        return None
+    raise MethodError(f"unknown method {name!r}{suggestion(name, names())} (list them: python -m benchmark list methods)")
+
+
+def get(name: str) -> type[Method]:
+    """The class of a method, imported on first use.
+
+    Raises:
+        MethodError: no such method.
+    """
+    source = find(name)
+    return _defined[name] if name in _defined or source is None else source.load()
+
+
+def load(path: str | Path) -> list[str]:
+    """Makes the methods of a file known and returns their names. The file is read, not run.
+
+    Raises:
+        MethodError: no such file, not Python, no registered class in it, or a name that is taken.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise MethodError(f"no such method file: {path}")
+    found = read(path)
+    if not found:
+        raise MethodError(f"{path} registers no method: decorate a class with @methods.register(methods.Card(...))")
+    for name in found:
+        taken = _builtin().get(name) or _installed().get(name) or _loaded.get(name)
+        if taken and taken.path != path:
+            raise MethodError(f"{path} registers {name!r}, but that name belongs to {taken.path}: choose another")
+    _loaded.update(found)
+    return list(found)
+
+
+def read(path: Path, module: str = "") -> dict[str, Source]:
+    """The cards that a file registers, from its text alone.
+
+    Raises:
+        MethodError: a syntax error, or a card that is not written out as literals.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        raise MethodError(f"{path} is not Python: {error}") from error
+    found = {}
+    for node in (n for n in tree.body if isinstance(n, ast.ClassDef)):
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and _called(decorator) == "register" and decorator.args:
+                try:
+                    built = _evaluate(decorator.args[0])
+                except (ValueError, TypeError) as error:
+                    raise MethodError(f"{path}:{decorator.lineno}: the card cannot be read: {error}") from error
+                if not isinstance(built, Card):
+                    raise MethodError(f"{path}:{decorator.lineno}: register(...) needs a Card(...) written out in place")
+                found[built.name] = Source(built, path, node.name, module)
+    return found
+
+
+def _called(node: ast.Call) -> str:
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+def _evaluate(node: ast.expr) -> Any:
+    """ast.literal_eval that also builds Card(...) and Hyperparameter(...)."""
+    if isinstance(node, ast.Call) and _called(node) in _LITERALS:
+        positional = [_evaluate(argument) for argument in node.args]
+        return _LITERALS[_called(node)](*positional, **{k.arg: _evaluate(k.value) for k in node.keywords if k.arg})
+    if isinstance(node, ast.Tuple):
+        return tuple(_evaluate(element) for element in node.elts)
+    return ast.literal_eval(node)
+
+
+@cache
+def _builtin() -> dict[str, Source]:
+    package = Path(__file__).parent
+    found: dict[str, Source] = {}
+    for path in sorted(package.glob("*.py")):
+        found |= read(path, f"methods.{path.stem}")
+    return found
+
+
+@cache
+def _installed() -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        spec = importlib.util.find_spec(entry.module)
+        if spec is None or spec.origin is None:
+            raise MethodError(f"entry point {entry.name!r} names {entry.module}, which cannot be found: reinstall its package")
+        found |= read(Path(spec.origin), entry.module)
+    return found
+
+
+def _import_file(path: Path) -> Any:
+    name = "lossbench_method_" + hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise MethodError(f"{path} is no Python file: its name must end in .py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
