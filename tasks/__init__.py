@@ -1,0 +1,36 @@
+"""The problems that methods are compared on: data, model, T losses, metrics; and the suites that name them.
+
+``import tasks`` imports no numpy, torch or scikit-learn. A problem is looked up by name and opened for one seed::
+
+    problem = tasks.problem("digits")
+    problem.require()                                   # optional packages, before any work
+    session = problem.open(seed=0, batch_size=64)
+    losses, representation = session.losses(session.batch(step=0))
+"""
+
+from tasks.base import Evaluation, Kind, Metric, Problem, ProblemCard, Session, Split, Task, derive
+from tasks.errors import MissingDependency, TaskError, require
+from tasks.registry import problem, problems
+from tasks.suites import Entry, Selection, Suite, suite, suite_names
+
+__all__ = [
+    "Entry",
+    "Evaluation",
+    "Kind",
+    "Metric",
+    "MissingDependency",
+    "Problem",
+    "ProblemCard",
+    "Selection",
+    "Session",
+    "Split",
+    "Suite",
+    "Task",
+    "TaskError",
+    "derive",
+    "problem",
+    "problems",
+    "require",
+    "suite",
+    "suite_names",
+]

@@ -1,0 +1,140 @@
+"""What a problem is: a card that says what it measures, and a session that trains one model on it from one seed.
+
+Nothing here imports torch, so that problems can be listed, planned and shown at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.errors import require
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Kind = Literal["classification", "regression", "objective"]
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that a trained model earns. Values outside [low, high] are impossible and are refused when a record is loaded."""
+
+    name: str
+    higher_is_better: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    compared: bool = True
+    """Whether Δm compares it with single-task training; a metric of the whole problem (a distance to the front) is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of the T losses of a problem.
+
+    ``kind`` tells methods whose formula depends on the likelihood (uncertainty weighting) which one it is; ``loss`` is its formula
+    in words.
+    """
+
+    name: str
+    kind: Kind
+    loss: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemCard:
+    """Everything about a problem that can be known without its data.
+
+    ``version`` grows whenever the same seed would train differently. ``extra_metrics`` belong to no single task.
+    ``requires`` names importable packages beyond torch and numpy; ``steps``, ``batch_size`` and ``learning_rate`` are what a suite uses
+    where it says nothing else.
+    """
+
+    name: str
+    version: int
+    summary: str
+    source: str
+    licence: str
+    tasks: tuple[Task, ...]
+    extra_metrics: tuple[Metric, ...] = ()
+    requires: tuple[str, ...] = ()
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+    def metrics(self) -> dict[str, Metric]:
+        """Every metric by the key that records use: ``task/metric``, or the bare name for one of the whole problem."""
+        keyed = {f"{task.name}/{metric.name}": metric for task in self.tasks for metric in task.metrics}
+        return keyed | {metric.name: metric for metric in self.extra_metrics}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Unweighted losses ``[T]`` and metrics (keyed as in :meth:`ProblemCard.metrics`) of the current model on one split."""
+
+    losses: tuple[float, ...]
+    metrics: dict[str, float]
+
+
+class Session(ABC):
+    """One model, its data and its seed, on one device. Two sessions of one seed are bit-identical, whatever method trains them.
+
+    Attributes:
+        model: the network; its parameters are ``shared`` plus the private heads.
+        initial_losses: ``[T]`` losses of an all-zero output (log K for K classes, mean ‖y‖² for squared error); nan where undefined.
+        prior_losses: ``[T]`` losses of the best constant output over the training labels (entropy, variance); nan where undefined.
+    """
+
+    model: nn.Module
+    initial_losses: tuple[float, ...]
+    prior_losses: tuple[float, ...]
+
+    @abstractmethod
+    def shared(self) -> Sequence[nn.Parameter]:
+        """Parameters that all tasks use, in forward order."""
+
+    @abstractmethod
+    def last_layer(self) -> Sequence[nn.Parameter]:
+        """Parameters of the last shared layer (GradNorm's W)."""
+
+    @abstractmethod
+    def batch(self, step: int) -> Any:
+        """The training batch of ``step`` (0, 1, ...): a function of the seed and the step alone."""
+
+    @abstractmethod
+    def losses(self, batch: Any) -> tuple[list[Tensor], Tensor | None]:
+        """The T scalar losses of a batch and the shared representation that the heads read (None where there is none)."""
+
+    @abstractmethod
+    def evaluate(self, split: Split) -> Evaluation:
+        """Losses and metrics of the current model, in eval mode, without touching the random state or the training mode."""
+
+
+class Problem(ABC):
+    """Data + model + T tasks. Subclasses are stateless: everything that depends on a seed lives in the session."""
+
+    card: ProblemCard
+
+    def require(self) -> None:
+        """Raises MissingDependency, before any work is done, where a package that the problem needs is not installed."""
+        require(self.card.requires, f"problem {self.card.name!r}")
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of the data that any seed may see; part of every trial's identity."""
+
+    @abstractmethod
+    def open(self, seed: int, batch_size: int, device: str = "cpu") -> Session:
+        """Data split, initial weights and batch order for one seed."""
+
+
+def derive(seed: int, *labels: str | int) -> int:
+    """A 63-bit seed for one named random stream, so that streams of one trial, and trials of neighbouring seeds, are unrelated."""
+    text = "/".join([str(seed), *map(str, labels)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

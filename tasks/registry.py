@@ -1,0 +1,26 @@
+"""Every problem by name. Importing this imports no numpy, torch or scikit-learn: problems load them when they are opened."""
+
+from __future__ import annotations
+
+from tasks import digits, gradnorm_toy, two_objective, wine
+from tasks.base import Problem
+from tasks.errors import TaskError, suggest
+
+_PROBLEMS: tuple[Problem, ...] = (*digits.PROBLEMS, *wine.PROBLEMS, *two_objective.PROBLEMS, *gradnorm_toy.PROBLEMS)
+
+
+def problems() -> dict[str, Problem]:
+    """Every problem by name, in the order in which they are listed."""
+    return {problem.card.name: problem for problem in _PROBLEMS}
+
+
+def problem(name: str) -> Problem:
+    """The problem called ``name``.
+
+    Raises:
+        TaskError: no problem has that name; the message suggests the nearest.
+    """
+    known = problems()
+    if name not in known:
+        raise TaskError(f"unknown problem {name!r}{suggest(name, known)} (list them: python -m benchmark list problems)")
+    return known[name]

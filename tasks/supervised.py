@@ -1,0 +1,145 @@
+"""The session of a supervised problem held in memory: tensors on the device, indexed by seeded permutations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torchmetrics
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torchmetrics.classification import MulticlassAccuracy
+
+from tasks.base import Evaluation, Kind, Session, Split, derive
+from tasks.inmemory import SupervisedProblem, split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Rows = tuple[Tensor, ...]
+"""Inputs, then the targets of each task."""
+
+_CHUNK = 8192
+"""Rows that are evaluated at once."""
+
+_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": cross_entropy, "regression": mse_loss}
+
+_METRICS: dict[str, Callable[[int], torchmetrics.Metric]] = {
+    "accuracy": lambda outputs: MulticlassAccuracy(outputs, average="micro", validate_args=False),
+    "mse": lambda outputs: torchmetrics.MeanSquaredError(),
+    "rmse": lambda outputs: torchmetrics.MeanSquaredError(squared=False),
+}
+
+
+class SupervisedSession(Session):
+    """Trains ``problem.network()`` on the problem's arrays.
+
+    Inputs are standardised (per column, or per channel of an image) and label statistics taken on the training rows of this seed.
+    An epoch is one seeded permutation; its last batch is dropped where ragged, and a batch size above the training set means all of it.
+    """
+
+    def __init__(self, problem: SupervisedProblem, seed: int, batch_size: int, device: str = "cpu") -> None:
+        self._problem, self._seed = problem, seed
+        arrays, kinds = problem.arrays(), [task.kind for task in problem.card.tasks]
+        rows = split(problem.card, len(arrays.inputs), problem.validation_rows, problem.test_rows, seed)
+
+        inputs = standardise(arrays.inputs, arrays.inputs[rows.train])
+        everything = [torch.from_numpy(array) for array in (inputs, *arrays.targets)]
+        self._train, self._validation, self._test = (
+            tuple(tensor[torch.from_numpy(index)].to(device) for tensor in everything) for index in (rows.train, rows.validation, rows.test)
+        )
+        self._rows = len(rows.train)
+        self._batch_size = min(batch_size, self._rows)
+        self._batches = self._rows // self._batch_size
+        self._epoch, self._order = -1, torch.empty(0)
+
+        # Only the CPU generator is seeded and restored: weights are drawn on the CPU, so that they are the same on every device.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive(seed, problem.card.name, "weights"))
+            self.net = problem.network()
+        self.model: nn.Module = self.net.to(device)
+        self._losses = [_LOSSES[kind] for kind in kinds]
+
+        labels = [target[rows.train] for target in arrays.targets]
+        self.initial_losses = tuple(initial_loss(*each) for each in zip(kinds, labels, problem.outputs, strict=True))
+        self.prior_losses = tuple(prior_loss(*each) for each in zip(kinds, labels, strict=True))
+
+    def shared(self) -> Sequence[nn.Parameter]:
+        return list(self.net.trunk.parameters())
+
+    def last_layer(self) -> Sequence[nn.Parameter]:
+        return list(self.net.last_shared.parameters())
+
+    def batch(self, step: int) -> Rows:
+        epoch, index = divmod(step, self._batches)
+        if epoch != self._epoch:
+            order = np.random.default_rng(derive(self._seed, self._problem.card.name, "order", epoch)).permutation(self._rows)
+            self._epoch, self._order = epoch, torch.from_numpy(order).to(self._train[0].device)
+        picked = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return tuple(tensor.index_select(0, picked) for tensor in self._train)
+
+    def losses(self, batch: Rows) -> tuple[list[Tensor], Tensor | None]:
+        inputs, *targets = batch
+        outputs, representation = self.net(inputs)
+        return [loss(*pair) for loss, *pair in zip(self._losses, outputs, targets, strict=True)], representation
+
+    def evaluate(self, split: Split) -> Evaluation:
+        inputs, *targets = {"validation": self._validation, "test": self._test}[split]
+        tasks = self._problem.card.tasks
+        # New accumulators for every evaluation: nothing of one split, or of an earlier model, can leak into another.
+        accumulators = {
+            f"{task.name}/{metric.name}": (t, _METRICS[metric.name](self._problem.outputs[t]).to(inputs.device))
+            for t, task in enumerate(tasks)
+            for metric in task.metrics
+        }
+        sums = torch.zeros(len(tasks), device=inputs.device)
+        with torch.no_grad(), evaluating(self.model):
+            for start in range(0, len(inputs), _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                outputs, _ = self.net(inputs[rows])
+                chunk = [target[rows] for target in targets]
+                means = [loss(*pair) for loss, *pair in zip(self._losses, outputs, chunk, strict=True)]
+                sums += torch.stack(means) * len(inputs[rows])
+                for t, accumulator in accumulators.values():
+                    accumulator.update(outputs[t], chunk[t])
+        losses = tuple((sums / len(inputs)).tolist())
+        metrics = {key: float(accumulator.compute()) for key, (_, accumulator) in accumulators.items()}
+        return Evaluation(losses, metrics | self._problem.whole(losses, self.initial_losses))
+
+
+def standardise(inputs: NDArray[np.float32], train: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(inputs - mean) / std`` with the constants of ``train``, over all dimensions but the second (columns or channels)."""
+    axes = tuple(axis for axis in range(inputs.ndim) if axis != 1)
+    mean = train.mean(axis=axes, keepdims=True, dtype=np.float64)
+    std = train.std(axis=axes, keepdims=True, dtype=np.float64)
+    scaled: NDArray[np.float32] = ((inputs - mean) / np.where(std > 0, std, 1)).astype(np.float32)
+    return scaled
+
+
+def initial_loss(kind: Kind, labels: NDArray[Any], outputs: int) -> float:
+    """Loss of an all-zero output: log K for K logits, mean over all elements of y² for squared error."""
+    return math.log(outputs) if kind == "classification" else float(np.mean(np.square(labels, dtype=np.float64)))
+
+
+def prior_loss(kind: Kind, labels: NDArray[Any]) -> float:
+    """Loss of the best constant output: entropy (nats) of the class frequencies; variance, averaged over the output columns."""
+    if kind == "classification":
+        frequencies = np.unique(labels, return_counts=True)[1] / len(labels)
+        return float(-np.sum(frequencies * np.log(frequencies)))
+    return float(np.mean(np.var(labels, axis=0, dtype=np.float64)))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards every module is back in the mode it was in, frozen ones included."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
