@@ -1,0 +1,1 @@
+"""The harness: plan -> run -> record -> statistics -> leaderboard. See ``python -m benchmark --help``."""

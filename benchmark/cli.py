@@ -1,0 +1,125 @@
+"""The command line. Every command imports what it needs when it runs, so that ``--help`` is instant and works without torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="benchmark",
+    help="Which way of balancing several losses should I use, and is the difference real?",
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.", envvar="LOSSBENCH_RESULTS")]
+RESULTS = Path("results")
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")],
+    methods: Annotated[str, typer.Option(metavar="a,b|all|FILE.py", help="Who takes part; baselines always do.")] = "all",
+    seeds: Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")] = "",
+    budget: Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")] = "1",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter; several values make a grid.")
+    ] = None,
+    problem: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem of the suite (repeatable).")] = None,
+    jobs: Annotated[str, typer.Option(metavar="N", help="Trials at once; 0 is one a core.")] = "0",
+    executor: Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")] = "local",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    timeout: Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (local only).")] = "3600",
+    results: Results = RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")] = False,
+    retry: Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")] = "",
+    baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
+) -> None:
+    """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
+    from benchmark import commands
+
+    commands.run(
+        suite=suite,
+        methods=methods,
+        seeds=commands.whole("--seeds", seeds, 1) if seeds else None,
+        budget=commands.whole("--budget", budget, 1),
+        settings=settings or [],
+        problems=problem or [],
+        jobs=commands.whole("--jobs", jobs, 0),
+        executor=executor,
+        device=device,
+        timeout=commands.positive("--timeout", timeout),
+        results=results,
+        dry_run=dry_run,
+        retry=retry,
+        baselines=baselines,
+    )
+
+
+@app.command()
+def leaderboard(
+    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
+    output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",
+    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over this many configurations chose.")] = "1",
+    results: Results = RESULTS,
+) -> None:
+    """Rank the methods from the records, with intervals, failures and costs."""
+    from benchmark import commands
+
+    commands.leaderboard(suite=suite, output=output, budget=commands.whole("--budget", budget, 1), results=results)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="methods|suites|problems", help="What to list.")],
+) -> None:
+    """List what there is."""
+    from benchmark import commands
+
+    commands.list_(what)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A method, a suite, a problem, a method FILE.py or the id of a record.")],
+    results: Results = RESULTS,
+) -> None:
+    """Show one card, or one record."""
+    from benchmark import commands
+
+    commands.show(name, results)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
+    from typer.exceptions import TyperException
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given or ["--help"], prog_name="python -m benchmark", standalone_mode=False)
+    except TyperException as error:
+        _fail(error.format_message())
+    except typer.Abort:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        from benchmark.errors import user_errors
+
+        if not isinstance(error, user_errors()):
+            raise
+        _fail(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,125 @@
+"""A pool of warm worker processes on this machine.
+
+``concurrent.futures`` gives up on all futures when one worker is killed, and cannot kill a worker that hangs. Here each worker has its own
+pipe, so the loss of one is the loss of one trial.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Self
+
+from benchmark.executors import ExecutorError, Fault, Job, Outcome
+from benchmark.executors.process import Gone, WorkerProcess
+from benchmark.executors.work import judge
+from benchmark.executors.worker import Broken, Ready, Started
+
+
+class LocalExecutor:
+    """Up to ``jobs`` trials at once, each in a process with one torch thread. Workers stay warm from one ``run`` to the next.
+
+    A trial that takes longer than ``timeout`` seconds is killed; a worker that dies costs its own trial only; both are replaced.
+    Whatever ends a ``run`` early, Ctrl-C included, kills the trials under way; idle workers stay until ``close`` or the program's end.
+    """
+
+    def __init__(self, *, jobs: int, timeout: float | None, work: str) -> None:
+        self._size = jobs
+        self._timeout = timeout
+        self._work = work
+        self._workers: list[WorkerProcess] = []
+        self._running = False
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Hands out the jobs in order and yields their outcomes in the order of completion.
+
+        Raises:
+            ExecutorError: a worker does not start, the previous ``run`` was not read to its end, or this one was closed meanwhile.
+        """
+        if self._running:
+            raise ExecutorError("this executor is still running other jobs: finish or close that iterator first")
+        queue = deque(jobs)
+        outcomes: list[Outcome] = []
+        self._running = True
+        try:
+            while True:
+                self._assign(queue)  # before yielding, so that no worker waits for the reader
+                yield from outcomes
+                if not self._running:
+                    raise ExecutorError("this executor was closed before its jobs were done")
+                if not queue and not self._busy():
+                    break
+                self._hire(min(self._size, len(queue) + self._busy()))
+                outcomes = list(self._collect(queue))
+        finally:  # whatever ends it, Ctrl-C and closing the iterator included
+            self._running = False
+            self._dismiss([worker for worker in self._workers if worker.job is not None])
+
+    def close(self) -> None:
+        """Ends all workers. A later ``run`` starts new ones."""
+        atexit.unregister(self.close)
+        self._running = False
+        self._dismiss(list(self._workers))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _busy(self) -> int:
+        return sum(worker.job is not None for worker in self._workers)
+
+    def _hire(self, wanted: int) -> None:
+        if not self._workers:
+            atexit.register(self.close)  # a pool that nobody closed would keep the interpreter from ending
+        while len(self._workers) < wanted:
+            self._workers.append(WorkerProcess(self._work))
+
+    def _dismiss(self, workers: Sequence[WorkerProcess]) -> None:
+        """Kills those that are busy, lets the idle ones leave, and waits for all of them."""
+        for worker in workers:
+            self._workers.remove(worker)
+            if worker.job is not None or not worker.ready:
+                worker.kill()
+            worker.hang_up()
+        for worker in workers:
+            worker.bury()
+
+    def _assign(self, queue: deque[Job]) -> None:
+        for worker in self._workers:
+            if queue and worker.ready and worker.job is None:
+                worker.assign(queue.popleft(), self._timeout)
+
+    def _collect(self, queue: deque[Job]) -> Iterator[Outcome]:
+        """Waits for news from any worker or for the nearest deadline. A job that its worker did not live to see goes back to the queue."""
+        deadline = min(worker.deadline for worker in self._workers)
+        wait([source for worker in self._workers for source in worker.sources], _seconds_until(deadline))
+        for worker in list(self._workers):
+            job, ready = worker.job, worker.ready
+            match worker.look():
+                case None | Ready() | Started():
+                    pass
+                case Broken(message=message):
+                    self._dismiss([worker])
+                    raise ExecutorError(f"a worker could not start: {message}")
+                case Gone() as gone:
+                    self._dismiss([worker])
+                    if not ready:
+                        raise ExecutorError(f"a worker could not start: {gone.message}")
+                    if job is not None and gone.status == "error" and not worker.started:
+                        queue.appendleft(job)
+                    elif job is not None:
+                        yield Outcome(job, fault=Fault(gone.status, gone.message, gone.seconds))
+                case reply:
+                    assert job is not None, "a worker answered without having been asked"
+                    yield judge(job, reply)
+
+
+def _seconds_until(deadline: float) -> float | None:
+    return None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())

@@ -1,0 +1,65 @@
+"""Progress of a study: done, failed, elapsed, time to go. A live bar in a terminal, a line every tenth of the way elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.records import FINISHED, RunRecord, TrialSpec
+
+
+class StudyProgress:
+    """A bar a stage. Use as a context manager, and pass :meth:`watch` to :func:`benchmark.study.run`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("[red]{task.fields[failed]}[/red]"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[last]}[/dim]"),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def watch(self, stage: str, todo: list[TrialSpec], done: int) -> Callable[[RunRecord], None]:
+        """Starts the bar of a stage; what it returns is to be called with every new record."""
+        self._console.print(f"{stage}: {len(todo)} trials to run" + (f", {done} already recorded" if done else ""))
+        bar = self._bars.add_task(stage, total=len(todo), failed="", last="")
+        failures: Counter[str] = Counter()
+        start, ran = time.monotonic(), 0
+
+        def seen(record: RunRecord) -> None:
+            nonlocal ran
+            ran += 1
+            if record.status not in FINISHED:
+                failures[record.status] += 1
+                what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
+                if failures[record.status] <= 3:  # the table has them all
+                    self._console.print(f"  {escape(what)}", style="red", highlight=False)
+            shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))
+            if not self._console.is_terminal and (10 * ran // len(todo) > 10 * (ran - 1) // len(todo)):
+                elapsed = time.monotonic() - start
+                self._console.print(f"  {ran}/{len(todo)}, {elapsed:.0f} s, ETA {elapsed / ran * (len(todo) - ran):.0f} s", highlight=False)
+            self._bars.update(bar, advance=1, failed=shown, last=escape(f"{record.spec.entrant} on {record.spec.problem}"))
+
+        return seen

@@ -1,0 +1,180 @@
+"""The two documents that everything is made of: the trial that was asked for and the record of what came of it.
+
+The format is the documentation: every field says its unit and meaning, and a record that breaks a rule is refused when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+PROTOCOL = 1
+"""Grows whenever the training loop or the evaluation would give other numbers for the same spec."""
+
+Role = Literal["tune", "eval"]
+Status = Literal["ok", "diverged", "degraded", "oom", "timeout", "error"]
+Selection = Literal["best", "last"]
+Value = float | int | str | bool
+
+FINISHED: frozenset[Status] = frozenset({"ok", "degraded"})
+"""Statuses whose metrics count; every other one is a failure, which is a row too."""
+
+
+class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One training run, completely: whatever can change its losses or metrics is a field here, and nothing else is."""
+
+    suite: str
+    problem: str
+    problem_version: int
+    data: str
+    """Fingerprint of the problem's data."""
+    method: str
+    method_version: int
+    entrant: str
+    """The row of the table this run belongs to: the method's name and what the user pinned, as in ``gradnorm(alpha=0.12)``."""
+    hyperparameters: dict[str, Value]
+    """Every hyperparameter of the method, defaults included."""
+    learning_rate: float
+    trial: int = 0
+    """Index of this configuration in the method's search; 0 is the published defaults with what the user pinned."""
+    optimizer: Literal["adam"] = "adam"
+    role: Role
+    seed: int
+    steps: int
+    batch_size: int
+    eval_every: int
+    """Steps between two evaluations on the validation split."""
+    selection: Selection
+    """Which evaluation the metrics are taken from: the best by the normalised validation loss, or the last."""
+    precision: Literal["float32"] = "float32"
+    protocol: int = PROTOCOL
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.learning_rate, float):  # 1 and 1.0 are one trial, but not one JSON
+            raise TypeError(f"learning_rate is {self.learning_rate!r}; expected a float")
+
+    @property
+    def id(self) -> str:
+        """Hash of the canonical JSON: 20 hexadecimal digits."""
+        canonical = msgspec.json.encode(self, order="deterministic")
+        return hashlib.blake2b(canonical, digest_size=10).hexdigest()
+
+
+class MetricInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a reader must know to compare a metric; kept in the record so that it can be read without the problem's code."""
+
+    higher_is_better: bool
+    low: float | None = None
+    high: float | None = None
+    task: str | None = None
+    """None for a metric of the whole problem, which Δm leaves out."""
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One evaluation on the way. Numbers that are not finite are null."""
+
+    step: int
+    """Steps done."""
+    train_losses: list[float | None]
+    """Unweighted, mean over the steps since the previous point."""
+    validation_losses: list[float | None]
+    weights: list[float | None]
+    """Weights of the tasks, scale and priority included, mean over the steps since the previous point; empty where there are none."""
+    score: float | None
+    """Mean over the trained tasks of validation loss / loss of the best constant; what ``selection='best'`` minimises."""
+    seconds: float
+    """Training time so far (evaluation left out)."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Seconds of wall clock and what they were spent on."""
+
+    train: float
+    """Data, forward pass and optimizer."""
+    method: float
+    """Everything inside ``balancer.backward``: gradients and weights."""
+    evaluation: float
+    steps: int
+    """Steps that were done; step time is (train + method) / steps."""
+    backward_passes: int
+    """Passes through the shared trunk."""
+    peak_memory: int | None = None
+    """Bytes: of the device on CUDA, of the process on the CPU where the system tells."""
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What came of a trial. Failures are records too."""
+
+    schema: int = SCHEMA
+    id: str
+    spec: TrialSpec
+    status: Status
+    message: str = ""
+    """One line on why, for anything but ``ok``."""
+    tasks: list[str] = []
+    """Names of the problem's tasks, in the order of every per-task list."""
+    trained: list[int] = []
+    """Indices of the tasks that this run trained (one for single-task training)."""
+    metrics: dict[str, MetricInfo] = {}
+    curve: list[Point] = []
+    selected_step: int | None = None
+    validation: dict[str, float] = {}
+    test: dict[str, float] = {}
+    """Role ``eval`` only: tuning never sees the test split."""
+    cost: Cost | None = None
+    events: dict[str, int] = {}
+    """What the method had to put up with, counted: clamped losses, solver certificates that failed."""
+    environment: dict[str, str] = {}
+
+
+class BadRecord(ValueError):
+    """A record that cannot be believed; the message says why in one line."""
+
+
+def encode(record: RunRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def decode(data: bytes) -> RunRecord:
+    """Parses and checks one record.
+
+    Raises:
+        BadRecord: not JSON, not this schema, an id that is not its spec's, test metrics in a tuning run, or a metric out of range.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRecord(f"not a record: {error}") from error
+    if version != SCHEMA:
+        raise BadRecord(f"schema {version}, but this LossBench reads schema {SCHEMA}: update LossBench or the record")
+    try:
+        record = msgspec.json.decode(data, type=RunRecord)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRecord(f"not a record: {error}") from error
+    check(record)
+    return record
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def check(record: RunRecord) -> None:
+    """Raises BadRecord where a record contradicts itself."""
+    if record.id != record.spec.id:
+        raise BadRecord(f"id {record.id} does not match its spec, whose id is {record.spec.id}: the spec was edited")
+    if record.spec.role == "tune" and record.test:
+        raise BadRecord("a tuning run carries test metrics: selection must not see the test split")
+    for split, values in (("validation", record.validation), ("test", record.test)):
+        for key, value in values.items():
+            info = record.metrics.get(key)
+            if info is None:
+                raise BadRecord(f"{split} metric {key!r} is not declared")
+            low = -math.inf if info.low is None else info.low
+            high = math.inf if info.high is None else info.high
+            if not low <= value <= high:
+                raise BadRecord(f"{split} metric {key!r} is {value!r}, outside its legal range [{low}, {high}]")

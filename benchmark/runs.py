@@ -1,0 +1,176 @@
+"""From records to runs: what one entrant did on one problem with one seed, and which of it may be compared.
+
+Nothing is left out without a note that says what and why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from benchmark.records import FINISHED, MetricInfo, RunRecord
+
+NO_METRICS = "no metrics"
+"""Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
+
+_SETTING = ("data", "steps", "batch_size", "eval_every", "optimizer", "selection", "precision")
+"""Fields of the spec that must agree among all runs of one problem before they may be compared."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of the table and what its rows are compared on."""
+
+    label: str
+    """Name; suite/name where the table spans suites."""
+    suite: str
+    name: str
+    tasks: list[str]
+    metrics: dict[str, MetricInfo]
+    seeds: list[int]
+    """Seeds that are compared: those that the baseline finished, where there is a baseline."""
+    baseline: bool
+    """Whether single-task training gives a baseline; without, Δm and Δp are nan."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entrant on one problem with one seed; of single-task training, all its tasks together."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    done: bool = False
+    step_seconds: float = math.nan
+    passes: float = math.nan
+
+
+Runs = dict[str, dict[int, Run]]
+"""By entrant and seed."""
+
+
+@dataclass(frozen=True)
+class Group:
+    problem: Problem
+    runs: Runs
+
+
+def place(record: RunRecord) -> tuple[str, str]:
+    return record.spec.suite, record.spec.problem
+
+
+def one_setting(label: str, members: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """The records of one problem that may be compared: newest protocol, problem and methods, and the setting that most of them have."""
+    newest = max((record.spec.protocol, record.spec.problem_version) for record in members)
+    current = [record for record in members if (record.spec.protocol, record.spec.problem_version) == newest]
+    counts = Counter(_setting(record) for record in current)
+    common = max(counts, key=lambda setting: (counts[setting], setting))
+    alike = [record for record in current if _setting(record) == common]
+    versions = {record.spec.entrant: record.spec.method_version for record in sorted(alike, key=lambda record: record.spec.method_version)}
+    kept = [record for record in alike if record.spec.method_version == versions[record.spec.entrant]]
+    differ = [f"{name}={common[index]}" for index, name in enumerate(_SETTING) if len({each[index] for each in counts}) > 1]
+    why = (
+        f"not of protocol {newest[0]} and problem version {newest[1]}, the newest",
+        f"not of the most frequent setting ({', '.join(differ)})",
+        "of an older version of the method",
+    )
+    notes = []
+    for before, after, reason in zip((members, current, alike), (current, alike, kept), why, strict=True):
+        if len(after) < len(before):
+            ids = {record.id for record in after}
+            names = sorted({record.spec.entrant for record in before if record.id not in ids})
+            notes.append(f"{label}: {len(before) - len(after)} records of {', '.join(names)} left out: {reason}")
+    return kept, notes
+
+
+def _setting(record: RunRecord) -> tuple[str | int, ...]:
+    return tuple(getattr(record.spec, name) for name in _SETTING)
+
+
+def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Runs, dict[str, MetricInfo], list[str]]:
+    """Runs of one problem by entrant and seed, the metrics that it declares, and what a reader must know about both."""
+    metrics = {key: info for record in members for key, info in record.metrics.items()}
+    runs: Runs = {}
+    notes = []
+    for entrant, of_entrant in groupby(members, key=lambda record: record.spec.entrant):
+        settings: dict[object, set[str]] = {}
+        doubled = []
+        for seed, of_seed in groupby(of_entrant, key=lambda record: record.spec.seed):
+            choices: dict[object, list[RunRecord]] = {}
+            for record in of_seed:  # a run that failed before it knew its task stands for itself
+                choices.setdefault((tuple(record.trained) or record.id) if entrant in partial else None, []).append(record)
+            if any(len(same) > 1 for same in choices.values()):
+                doubled.append(seed)
+            chosen = {key: min(same, key=lambda record: (record.status not in FINISHED, record.id)) for key, same in choices.items()}
+            for key, record in chosen.items():
+                spec = record.spec
+                settings.setdefault(key, set()).add(f"learning_rate={spec.learning_rate}, {sorted(spec.hyperparameters.items())}")
+            runs.setdefault(entrant, {})[seed] = _compose(list(chosen.values()), metrics, entrant in partial)
+        if doubled:
+            notes.append(f"{label}: {entrant} has several records for {seed_range(doubled)}; of each, one that finished is shown")
+        if any(len(different) > 1 for different in settings.values()):
+            notes.append(f"{label}: seeds of {entrant} were run with different hyperparameters or learning rates")
+    return runs, metrics, notes
+
+
+def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partial: bool) -> Run:
+    """One run out of one record, or out of one a task: a task's metrics come from the record that trained it."""
+    values: dict[str, float] = {}
+    failures = []
+    for record in records:
+        if record.status not in FINISHED:
+            failures.append(str(record.status))
+            continue
+        trained = {name for index, name in enumerate(record.tasks) if index in record.trained}
+        wanted = [key for key, info in metrics.items() if not partial or info.task in trained]
+        values.update({key: record.test[key] for key in wanted if key in record.test})
+        if any(key not in record.test for key in wanted):
+            failures.append(NO_METRICS)
+    expected = {key for key, info in metrics.items() if not partial or info.task is not None}
+    costs = [record.cost for record in records if record.cost is not None and record.cost.steps > 0]
+    whole = len(costs) == len(records)
+    return Run(
+        values,
+        failures,
+        done=bool(expected) and not failures and expected <= values.keys(),
+        step_seconds=sum((cost.train + cost.method) / cost.steps for cost in costs) if whole else math.nan,
+        passes=sum(cost.backward_passes / cost.steps for cost in costs) if whole else math.nan,
+    )
+
+
+def settle(group: Group, baseline: str | None, partial: set[str], method: str) -> tuple[Group, list[str]]:
+    """Decides which seeds of a problem are compared, and says what the baseline lacks and how to get it."""
+    problem, runs = group.problem, group.runs
+    reference = runs.get(baseline, {}) if baseline is not None else {}
+    entered = {seed for entrant, of in runs.items() if entrant not in partial for seed in of}
+    ran = entered or {seed for of in runs.values() for seed in of}
+    seeds = sorted(seed for seed in ran if seed in reference and reference[seed].done)
+    missing = sorted(ran - set(seeds))
+    notes = []
+    if missing:
+        lacks = []
+        for task in problem.tasks:
+            keys = [key for key, info in problem.metrics.items() if info.task == task]
+            holes = [seed for seed in missing if seed not in reference or any(key not in reference[seed].values for key in keys)]
+            if holes:
+                lacks.append(f"task {task} with {seed_range(holes)}")
+        verdict = "those seeds are not compared" if seeds else "Δm is n/a"
+        command = f"python -m benchmark run --suite {problem.suite} --methods {method}"
+        notes.append(
+            f"{problem.label}: single-task training lacks {'; '.join(lacks) or seed_range(missing)}, so {verdict}; run `{command}`"
+        )
+    return Group(replace(problem, seeds=seeds or sorted(ran), baseline=bool(seeds)), runs), notes
+
+
+def seed_range(seeds: Iterable[int]) -> str:
+    """``seeds 0-3, 7``."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], seed]
+        else:
+            parts.append([seed])
+    text = ", ".join("-".join(str(end) for end in part) for part in parts)
+    return f"seed{'s' if len(parts) > 1 or len(parts[0]) > 1 else ''} {text}"

@@ -1,0 +1,86 @@
+"""Runs what is missing of a study and nothing else; everything finished is in the store before the next thing happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmark import plan
+from benchmark.executors import Executor, Job
+from benchmark.plan import Study
+from benchmark.records import FINISHED, RunRecord, TrialSpec
+from benchmark.store import Store
+
+Watcher = Callable[[str, list[TrialSpec], int], "Callable[[RunRecord], None]"]
+"""Called at the start of a stage with its name, what will run and how many are done already; what it returns sees every new record."""
+
+
+@dataclass
+class Tally:
+    """What a call of :func:`run` did."""
+
+    ran: int = 0
+    reused: int = 0
+    failed: list[RunRecord] = field(default_factory=list)
+
+
+def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = False) -> list[TrialSpec]:
+    """The specs without a record (or, to retry, without one that finished), each once."""
+    todo: dict[str, TrialSpec] = {}
+    for spec in specs:
+        record = store.get(spec)
+        if record is None or (retry_failed and record.status not in FINISHED):
+            todo[spec.id] = spec
+    return list(todo.values())
+
+
+def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, device: str = "cpu", retry_failed: bool = False) -> Tally:
+    """Tuning trials first (if the budget is above 1), then the chosen configurations on the evaluation seeds.
+
+    Raises:
+        KeyboardInterrupt: passed on; every record that was finished is kept.
+    """
+    tally = Tally()
+    stages: list[tuple[str, Callable[[], list[TrialSpec]]]] = [
+        ("tuning", lambda: plan.tuning(study)),
+        ("evaluation", lambda: plan.evaluation(study, records_of(plan.tuning(study), store))),
+    ]
+    for name, specs_of in stages:
+        specs = specs_of()
+        todo = missing(specs, store, retry_failed=retry_failed)
+        tally.reused += len(specs) - len(todo)
+        _run_stage(name, todo, len(specs) - len(todo), study.sources, store, executor, watch, device, tally)
+    return tally
+
+
+def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
+    """The records that a list of specs already has."""
+    return [record for record in map(store.get, specs) if record is not None]
+
+
+def _run_stage(
+    name: str,
+    todo: Sequence[TrialSpec],
+    done: int,
+    sources: tuple[str, ...],
+    store: Store,
+    executor: Executor,
+    watch: Watcher,
+    device: str,
+    tally: Tally,
+) -> None:
+    if not todo:
+        return
+    from benchmark.trial import failure  # imports torch, which a finished study has no need of
+
+    seen = watch(name, list(todo), done)
+    for outcome in executor.run([Job(spec, device, sources) for spec in todo]):
+        record, fault = outcome.record, outcome.fault
+        if record is None:
+            assert fault is not None, outcome  # an outcome has one of the two
+            record = failure(outcome.job.spec, fault.status, fault.message, fault.seconds)
+        store.save(record)
+        tally.ran += 1
+        if record.status not in FINISHED:
+            tally.failed.append(record)
+        seen(record)

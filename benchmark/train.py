@@ -1,0 +1,166 @@
+"""The training loop that every method gets: same data, same initial weights, same optimizer, same evaluations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+import methods
+import tasks
+from benchmark.records import Point, TrialSpec
+
+
+class Diverged(ArithmeticError):
+    """A loss or metric is not finite; the message says where and when."""
+
+
+@dataclass
+class Run:
+    """What a run has to show so far, so that one that fails half-way still has a record. Seconds of wall clock."""
+
+    spec: TrialSpec
+    card: tasks.ProblemCard
+    balancer: methods.Method | None = None
+    steps: int = 0
+    train: float = 0.0
+    method: float = 0.0
+    evaluation: float = 0.0
+    curve: list[Point] = field(default_factory=list)
+    selected_step: int | None = None
+    validation: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+
+    def train_model(self, session: tasks.Session) -> None:
+        """Trains, evaluates on the way, and scores the selected model on the test split if the role is ``eval``.
+
+        Raises:
+            Diverged: a loss of a trained task, or a metric, is not finite. The step that saw it has changed nothing.
+        """
+        spec = self.spec
+        self.balancer = balancer = self._create(session)
+        if balancer.calibration_batches:
+            balancer.calibrate(*untrained_losses(session, balancer.calibration_batches))
+        model, shared, last_layer = session.model, list(session.shared()), list(session.last_layer())
+        parameters = list(model.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, fused=True)
+        everything = len(balancer.tasks) == balancer.num_tasks
+        losses_sum = weights_sum = None
+        best, kept, previous = math.inf, {}, 0
+        for step in range(1, spec.steps + 1):
+            start = perf_counter()
+            losses, representation = session.losses(session.batch(step - 1))
+            forward = perf_counter()
+            outcome = balancer.backward(losses, shared=shared, representation=representation, last_layer=last_layer)
+            backward = perf_counter()
+            seen = outcome.losses if everything else outcome.losses[list(balancer.tasks)]
+            if not math.isfinite(float(seen.sum())):
+                raise Diverged(f"step {step}: losses are {_shown(outcome.losses)}")
+            optimizer.step()
+            for parameter in parameters:
+                parameter.grad = None  # what zero_grad() does, at a tenth of its cost
+            losses_sum = _add(losses_sum, outcome.losses)
+            weights_sum = _add(weights_sum, outcome.weights)
+            self.steps = step
+            self.method += backward - forward
+            self.train += perf_counter() - start - (backward - forward)
+            if step % spec.eval_every and step < spec.steps:
+                continue
+            score, metrics = self._evaluate(session, _mean(losses_sum, step - previous), _mean(weights_sum, step - previous))
+            losses_sum, weights_sum, previous = None, None, step
+            if spec.selection == "last" or self.selected_step is None or score < best:
+                best, self.selected_step, self.validation = score, step, metrics
+                if spec.selection == "best" and spec.role == "eval" and step < spec.steps:
+                    kept = {name: value.clone() for name, value in model.state_dict().items()}
+        if spec.role == "eval":
+            if self.selected_step != spec.steps:
+                model.load_state_dict(kept)
+            start = perf_counter()
+            self.test = self._relevant(session.evaluate("test").metrics, "test")
+            self.evaluation += perf_counter() - start
+
+    def _create(self, session: tasks.Session) -> methods.Method:
+        return methods.create(
+            self.spec.method,
+            len(self.card.tasks),
+            seed=tasks.derive(self.spec.seed, "method"),
+            kinds=[task.kind for task in self.card.tasks],
+            initial_losses=_known(session.initial_losses),
+            prior_losses=_known(session.prior_losses),
+            **self.spec.hyperparameters,  # type: ignore[arg-type]
+        )
+
+    def _evaluate(self, session: tasks.Session, losses: list[float], weights: list[float]) -> tuple[float, dict[str, float]]:
+        """Adds a point to the curve; returns the score that selection minimises and the metrics."""
+        start = perf_counter()
+        result = session.evaluate("validation")
+        score = self._score(result.losses, session.prior_losses)
+        self.curve.append(
+            Point(
+                step=self.steps,
+                train_losses=finite(losses),
+                validation_losses=finite(result.losses),
+                weights=finite(weights),
+                score=finite([score])[0],
+                seconds=self.train + self.method,
+            )
+        )
+        metrics = self._relevant(result.metrics, "validation")
+        self.evaluation += perf_counter() - start
+        return score, metrics
+
+    def _score(self, losses: Sequence[float], priors: Sequence[float]) -> float:
+        """Mean over the trained tasks of the loss in units of the best constant prediction (as it is where a problem has none)."""
+        assert self.balancer is not None  # created before the first step
+        ratios = [losses[t] / priors[t] if priors[t] > 0 else losses[t] for t in self.balancer.tasks]
+        return sum(ratios) / len(ratios)
+
+    def _relevant(self, metrics: dict[str, float], split: str) -> dict[str, float]:
+        """The metrics of the trained tasks, and those of the whole problem if all of it was trained."""
+        assert self.balancer is not None  # created before the first step
+        names = {self.card.tasks[t].name for t in self.balancer.tasks}
+        whole = len(names) == len(self.card.tasks)
+        found = {key: value for key, value in metrics.items() if (key.split("/")[0] in names if "/" in key else whole)}
+        for key, value in found.items():
+            if not math.isfinite(value):
+                raise Diverged(f"step {self.steps}: {split} metric {key} is {value}")
+        return found
+
+
+@torch.no_grad()
+def untrained_losses(session: tasks.Session, batches: int) -> tuple[Tensor, None]:
+    """Losses ``[k, T]`` of the first k training batches, in eval mode, with the model and the random state left as they were."""
+    training = session.model.training
+    session.model.eval()
+    state = torch.get_rng_state()
+    try:
+        return torch.stack([torch.stack(session.losses(session.batch(step))[0]) for step in range(batches)]), None
+    finally:
+        torch.set_rng_state(state)
+        session.model.train(training)
+
+
+def _add(total: Tensor | None, value: Tensor | None) -> Tensor | None:
+    """A running sum that stays on its device."""
+    return value if total is None else total if value is None else total + value
+
+
+def _mean(total: Tensor | None, count: int) -> list[float]:
+    return [] if total is None else (total / count).tolist()
+
+
+def finite(values: Sequence[float]) -> list[float | None]:
+    """Numbers for JSON: what is not finite becomes null."""
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def _known(facts: tuple[float, ...]) -> tuple[float, ...] | None:
+    return None if any(math.isnan(fact) for fact in facts) else facts
+
+
+def _shown(values: Tensor) -> str:
+    return "[" + ", ".join(f"{value:.4g}" for value in values.tolist()) + "]"

@@ -1,0 +1,130 @@
+"""The record format: an id for every spec, and nothing believed that contradicts itself. ``make`` serves the other tests here too."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from benchmark.records import BadRecord, Cost, MetricInfo, RunRecord, TrialSpec, check, decode, encode
+
+SPEC: dict[str, Any] = {
+    "suite": "toy",
+    "problem": "digits",
+    "problem_version": 1,
+    "data": "abc",
+    "method": "equal",
+    "method_version": 1,
+    "entrant": "equal",
+    "hyperparameters": {},
+    "learning_rate": 1e-3,
+    "trial": 0,
+    "role": "eval",
+    "seed": 0,
+    "steps": 100,
+    "batch_size": 8,
+    "eval_every": 10,
+    "selection": "best",
+}
+METRICS = {
+    "error": MetricInfo(higher_is_better=False, low=0.0, task="a"),
+    "accuracy": MetricInfo(higher_is_better=True, low=0.0, high=1.0, task="b"),
+}
+
+
+def make(
+    test: Mapping[str, float] | None = None,
+    *,
+    status: str = "ok",
+    trained: Sequence[int] = (0, 1),
+    metrics: Mapping[str, MetricInfo] = METRICS,
+    tasks: Sequence[str] = ("a", "b"),
+    cost: Cost | None = None,
+    environment: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> RunRecord:
+    """A record of task a's ``error`` and task b's ``accuracy``; other fields are the spec's, ``entrant`` naming the method too."""
+    method = fields.get("entrant", "equal").partition("(")[0]
+    spec = TrialSpec(**{**SPEC, "method": method, **fields})
+    return RunRecord(
+        id=spec.id,
+        spec=spec,
+        status=status,  # type: ignore[arg-type]
+        tasks=list(tasks),
+        trained=list(trained),
+        metrics=dict(metrics),
+        test=dict(test or {}),
+        cost=cost,
+        environment=dict(environment or {}),
+    )
+
+
+def another(value: Any, options: tuple[Any, ...]) -> Any:
+    """A legal value of the same field that differs."""
+    if options:
+        return next(option for option in options if option != value)
+    return {"alpha": 0.5} if isinstance(value, dict) else value + "x" if isinstance(value, str) else value + 1
+
+
+def test_every_field_of_a_spec_changes_its_id() -> None:
+    spec = TrialSpec(**SPEC)
+    ids = {spec.id}
+    for field in msgspec.inspect.type_info(TrialSpec).fields:  # type: ignore[attr-defined]
+        literal = isinstance(field.type, msgspec.inspect.LiteralType)
+        options = field.type.values if literal else ()
+        if len(options) == 1:
+            options += ("another",)  # the only choice so far; the id must change with the next one
+        ids.add(msgspec.structs.replace(spec, **{field.name: another(getattr(spec, field.name), options)}).id)
+    assert len(ids) == 1 + len(TrialSpec.__struct_fields__)
+
+
+def test_the_order_of_hyperparameters_does_not_change_the_id() -> None:
+    one = TrialSpec(**{**SPEC, "hyperparameters": {"alpha": 1.5, "beta": 2}})
+    two = TrialSpec(**{**SPEC, "hyperparameters": {"beta": 2, "alpha": 1.5}})
+    assert one.id == two.id
+
+
+def test_a_record_survives_the_trip() -> None:
+    record = make({"error": 0.25, "accuracy": 0.5}, hyperparameters={"alpha": 1.5, "n": 2, "on": True, "mode": "x"}, entrant="equal(n=2)")
+    assert decode(encode(record)) == record
+
+
+def test_a_tuning_record_carries_no_test_metrics() -> None:
+    check(make(role="tune"))
+    with pytest.raises(BadRecord, match="selection must not see the test split"):
+        decode(encode(make({"error": 0.25}, role="tune")))
+
+
+@pytest.mark.parametrize("value", [1.0000001, -0.1, math.nan, math.inf])
+def test_a_metric_outside_its_legal_range_is_refused(value: float) -> None:
+    with pytest.raises(BadRecord, match="outside its legal range"):
+        check(make({"accuracy": value}))
+
+
+def test_a_metric_nobody_declared_is_refused() -> None:
+    with pytest.raises(BadRecord, match="'speed' is not declared"):
+        check(make({"speed": 1.0}))
+
+
+def test_an_edited_spec_is_noticed() -> None:
+    raw = json.loads(encode(make({"error": 0.25, "accuracy": 0.5})))
+    raw["spec"]["steps"] = 200
+    with pytest.raises(BadRecord, match="does not match its spec"):
+        decode(json.dumps(raw).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"null", b"[1, 2]", b'{"a": 1}', b'{"schema": 1}', b'{"schema": "1"}'])
+def test_what_is_not_a_record_says_so(data: bytes) -> None:
+    with pytest.raises(BadRecord, match="not a record"):
+        decode(data)
+
+
+def test_a_record_of_the_future_names_its_schema() -> None:
+    raw = json.loads(encode(make()))
+    raw["schema"] = 99
+    with pytest.raises(BadRecord, match="schema 99"):
+        decode(json.dumps(raw).encode())

@@ -1,0 +1,187 @@
+"""One trial: what depends on the seed, what on the method, and how it fails."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+import methods
+import tasks
+from benchmark.executors import Job
+from benchmark.records import RunRecord, TrialSpec, check, decode, encode
+from benchmark.train import Diverged, Run, untrained_losses
+from benchmark.trial import execute, failure
+
+NAMES = methods.names()
+
+
+def spec(method: str = "equal", **changes: Any) -> TrialSpec:
+    card = methods.card(method)
+    base = TrialSpec(
+        suite="tests",
+        problem="wine",
+        problem_version=tasks.problem("wine").card.version,
+        data="data",
+        method=method,
+        method_version=card.version,
+        entrant=method,
+        hyperparameters=card.resolve({}),
+        learning_rate=1e-3,
+        role="eval",
+        seed=0,
+        steps=6,
+        batch_size=16,
+        eval_every=2,
+        selection="best",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def run(**arguments: Any) -> RunRecord:
+    return execute(Job(spec(**arguments), "cpu"))
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_every_method_leaves_a_whole_record(method: str) -> None:
+    record = run(method=method)
+    assert (record.status, record.message) == ("ok", "")
+    assert [point.step for point in record.curve] == [2, 4, 6]
+    assert record.selected_step in (2, 4, 6)
+    assert set(record.test) == set(record.validation)
+    assert {key.split("/")[0] for key in record.test} == {record.tasks[t] for t in record.trained}
+    assert record.cost is not None
+    assert record.cost.steps == 6
+    assert record.cost.backward_passes >= 6
+    check(record)
+    assert decode(encode(record)) == record
+
+
+def test_weights_and_batches_depend_on_the_seed_and_not_on_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lesson 4, through the harness: what each method finds when its first step begins."""
+    seen: dict[tuple[str, int], list[torch.Tensor]] = {}
+    key = ("", 0)
+    from tasks.supervised import SupervisedSession
+
+    forward = SupervisedSession.losses
+
+    def spy(session: SupervisedSession, batch: Any) -> Any:
+        if session.model.training:
+            seen.setdefault(key, [*(p.detach().clone() for p in session.model.parameters()), *batch])
+        return forward(session, batch)
+
+    monkeypatch.setattr(SupervisedSession, "losses", spy)
+    for method in NAMES:
+        for seed in (0, 1):
+            key = (method, seed)
+            run(method=method, seed=seed)
+    for method in NAMES:
+        assert all(map(torch.equal, seen[method, 0], seen["equal", 0])), method
+    assert not all(map(torch.equal, seen["equal", 0], seen["equal", 1]))
+
+
+def test_seed_0_is_a_seed_and_k_trials_in_a_process_use_k_seeds() -> None:
+    """Lesson 5."""
+    results = [run(method="rlw", seed=seed).test for seed in (0, 1, 2, 0)]
+    assert results[0] == results[3]
+    assert len({tuple(result.values()) for result in results}) == 3
+
+
+def test_the_random_state_of_the_process_is_untouched() -> None:
+    before = torch.get_rng_state()
+    run(method="rlw")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_tuning_trial_never_evaluates_on_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lesson 12."""
+    from tasks.supervised import SupervisedSession
+
+    evaluate = SupervisedSession.evaluate
+    splits: list[str] = []
+    monkeypatch.setattr(SupervisedSession, "evaluate", lambda self, split: (splits.append(split), evaluate(self, split))[1])
+    record = run(role="tune")
+    assert record.test == {}
+    assert set(splits) == {"validation"}
+
+
+def test_best_takes_the_metrics_of_the_lowest_score_and_last_those_of_the_last() -> None:
+    best = run(steps=60, eval_every=5, learning_rate=0.2)
+    scores = {point.step: point.score for point in best.curve}
+    assert scores[best.selected_step or 0] == min(score for score in scores.values() if score is not None)
+    assert best.selected_step != 60  # a rate this large overshoots, so the selected model is not the final one
+    assert run(steps=60, eval_every=5, learning_rate=0.2, selection="last").selected_step == 60
+
+
+def test_the_selected_model_is_the_one_that_is_tested() -> None:
+    whole = run(steps=60, eval_every=5, learning_rate=0.2)
+    cut = run(steps=whole.selected_step, eval_every=5, learning_rate=0.2, selection="last")
+    assert cut.test == whole.test
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_a_loss_that_is_not_finite_ends_the_run_and_changes_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.supervised import SupervisedSession
+
+    forward, steps = SupervisedSession.losses, 0
+    problem = tasks.problem("wine")
+    session = problem.open(0, 16)
+    job = Run(spec(method), problem.card)
+    kept: dict[str, Any] = {}
+
+    def broken(session: SupervisedSession, batch: Any) -> Any:
+        nonlocal steps
+        losses, z = forward(session, batch)
+        steps += session.model.training
+        if steps == 4:
+            assert job.balancer is not None
+            kept["model"] = {name: value.clone() for name, value in session.model.state_dict().items()}
+            kept["method"] = {name: value.clone() for name, value in job.balancer.state_dict().items() if isinstance(value, torch.Tensor)}
+            losses = [loss * math.nan for loss in losses]
+        return losses, z
+
+    monkeypatch.setattr(SupervisedSession, "losses", broken)
+    with pytest.raises(Diverged, match=r"^step 4: losses are \[nan"):
+        job.train_model(session)
+    assert job.steps == 3
+    assert all(torch.equal(value, kept["model"][name]) for name, value in session.model.state_dict().items())
+    assert job.balancer is not None
+    assert all(torch.equal(job.balancer.state_dict()[name], value) for name, value in kept["method"].items())
+
+
+def test_what_a_method_raises_is_recorded_with_its_reason() -> None:
+    record = run(
+        method="gradnorm", problem="two_objective", steps=400, learning_rate=1.0, hyperparameters=methods.card("gradnorm").resolve({})
+    )
+    assert record.status == "error"
+    assert "task 0" in record.message or "task 1" in record.message
+    assert record.trained == [0, 1]
+    missing = run(method="prior_loss", problem="two_objective")
+    assert (missing.status, missing.curve) == ("error", [])
+    assert "prior_losses" in missing.message
+
+
+def test_a_lost_worker_leaves_a_record_that_names_its_tasks() -> None:
+    lost = failure(spec("single_task", hyperparameters={"task": 2}), "timeout", "killed after 3 s", 3.0)
+    assert (lost.status, lost.trained, lost.test) == ("timeout", [2], {})
+    assert decode(encode(lost)) == lost
+
+
+def test_losses_of_the_untrained_model_leave_it_as_it_was() -> None:
+    """Lesson 14, for the only extra forward passes that the harness makes."""
+    from tasks.supervised import SupervisedSession
+
+    session = tasks.problem("wine").open(0, 16)
+    assert isinstance(session, SupervisedSession)
+    session.net.trunk.append(torch.nn.BatchNorm1d(session.net.last_shared.out_features))
+    session.net.trunk.append(torch.nn.Dropout())
+    state = {name: value.clone() for name, value in session.model.state_dict().items()}
+    random = torch.get_rng_state()
+    losses, _ = untrained_losses(session, 3)
+    assert losses.shape == (3, 3)
+    assert session.model.training
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, state[name]) for name, value in session.model.state_dict().items())
