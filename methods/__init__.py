@@ -21,7 +21,7 @@ from methods.registry import card, get, load, names, register
 
 if TYPE_CHECKING:
     from methods.base import Method, Step
-    from methods.families import GramianMethod, JacobianMethod, LossMethod
+    from methods.families import GramianMethod, JacobianMethod, LossMethod, LossWeighting
 
 __all__ = [
     "Card",
@@ -30,6 +30,7 @@ __all__ = [
     "JacobianMethod",
     "LossMethod",
     "LossRangeError",
+    "LossWeighting",
     "Method",
     "MethodError",
     "Step",
@@ -42,7 +43,7 @@ __all__ = [
     "suggestion",
 ]
 
-_NEED_TORCH = {"GramianMethod", "JacobianMethod", "LossMethod", "Method", "Step"}
+_NEED_TORCH = {"GramianMethod", "JacobianMethod", "LossMethod", "LossWeighting", "Method", "Step"}
 
 
 def __getattr__(name: str) -> Any:

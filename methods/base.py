@@ -189,6 +189,8 @@ class Method(nn.Module, ABC):
         if len(given) != self.num_tasks:
             raise MethodError(f"{name} was built for {self.num_tasks} tasks, but got {len(given)} losses")
         for index, loss in enumerate(given):
+            if type(loss) is Tensor and loss.dim() == 0 and loss.is_floating_point():
+                continue  # the usual case, without what isinstance costs on a tensor
             if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
                 what = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
                 raise MethodError(f"{name}: loss {index} is {what}; expected a floating-point tensor with one element")

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from methods.card import Card
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.registry import register
 
 
@@ -23,8 +24,8 @@ from methods.registry import register
         deviations="the weights are 1/T; scale='sum' gives the unitary scalarisation of Kurin et al. (NeurIPS 2022)",
     )
 )
-class Equal(LossMethod):
+class Equal(LossWeighting):
     """The mean of the losses: the baseline that a balancing method has to beat."""
 
-    def objective(self, losses: Tensor) -> Tensor:
-        return losses.mean()
+    def weights(self, losses: Tensor) -> Tensor:
+        return torch.full_like(losses, 1 / self.num_tasks)

@@ -24,7 +24,11 @@ class LossMethod(Method):
 
     @abstractmethod
     def objective(self, losses: Tensor) -> Tensor:
-        """The scalar to minimise, from losses ``[T]`` with their graph, written as the paper writes it."""
+        """The scalar to minimise, from losses ``[T]`` (a leaf that requires gradients), written as the paper writes it."""
+
+    def learn(self, gradients: Sequence[Tensor | None]) -> None:
+        """Steps the learned parameters with their gradients; a method that has some says how."""
+        raise MethodError(f"{self.card.name} has parameters of its own but no learn() to step them")
 
     def backward(
         self,
@@ -39,33 +43,47 @@ class LossMethod(Method):
         with jacobian.plain_mode(scalars[0].device):
             stacked = self._stack(scalars)
             values = stacked.detach()
-            state = self._state(values.device)
-            for parameter in self._parameters.values():
-                if parameter is not None:
-                    parameter.grad = None
-            before = [tensor.detach().clone() for tensor in state]
-            total = self.objective(stacked)
+            total = (values if len(self.tasks) == self.num_tasks else values[list(self.tasks)]).sum()
+            # Where a trained loss is not finite the weights are nan, so that every gradient is: 0 * inf and 0 * nan are nan.
+            weights = torch.add(self._protected(values, total), total, alpha=0.0)
             factor = self._factor()
             if self.scale == "grad_norm":
                 parameters = self._shared(shared)
                 rows = self._buffer(parameters)
                 jacobian.gradient_rows(scalars, parameters, rows)
                 self._passed(self.num_tasks)
-                (native,) = torch.autograd.grad(total, stacked, retain_graph=True)
-                factor = self._norm_factor(rows.gramian(), native)
+                factor = self._norm_factor(rows.gramian(), weights)
+            if factor != 1.0:
+                weights = weights * factor
             if self.priority is not None:
-                priority = values.new_tensor(self.priority)
-                stacked.register_hook(lambda gradient: gradient * priority)  # type: ignore[no-untyped-call]
-            stacked.retain_grad()
+                weights = weights * weights.new_tensor(self.priority)
             scaler = scale_of(grad_scaler)
-            trained = values if len(self.tasks) == self.num_tasks else values[list(self.tasks)]
-            seed = trained.sum().mul_(0).add_(factor * scaler)  # nan where a loss is not finite: then so is every gradient
-            torch.autograd.backward(total, seed.to(total))
+            if stacked.requires_grad:
+                torch.autograd.backward(stacked, weights if scaler == 1.0 else weights * scaler)
             self._passed(1)
-            if state:
-                self._settle(state, before, seed)
-        weights = torch.zeros_like(values) if stacked.grad is None else stacked.grad
-        return Step(values, weights if scaler == 1.0 else weights / scaler)
+        return Step(values, weights)
+
+    def _derivatives(self, losses: Tensor) -> Tensor:
+        """∂objective/∂L ``[T]``; the learned parameters take their step."""
+        leaf = losses.clone().requires_grad_()
+        learned = list(self.parameters())
+        weights, *gradients = torch.autograd.grad(self.objective(leaf), [leaf, *learned], allow_unused=True)
+        if learned:
+            self.learn(gradients)
+        return torch.zeros_like(losses) if weights is None else weights
+
+    def _protected(self, losses: Tensor, total: Tensor) -> Tensor:
+        """The derivatives; where the losses are not finite (as their total then is not), the method's state stays as it was."""
+        state = self._state(losses.device)
+        if not state:
+            return self._derivatives(losses)
+        before = [tensor.detach().clone() for tensor in state]
+        weights = self._derivatives(losses)
+        finite = total.isfinite()
+        with torch.no_grad():
+            for tensor, old in zip(state, before, strict=True):
+                tensor.copy_(torch.where(finite, tensor, old))
+        return weights
 
     def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
         """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
@@ -85,21 +103,19 @@ class LossMethod(Method):
             return self._state(device)
         return state
 
-    def _settle(self, state: Sequence[Tensor], before: Sequence[Tensor], seed: Tensor) -> None:
-        """Steps the learned parameters with the gradients that the backward pass left in them; where the seed is nan, the state stays."""
-        learned = list(self.parameters())
-        if learned:
-            self.learn([None if p.grad is None else p.grad / seed for p in learned])
-            for parameter in learned:
-                parameter.grad = None
-        finite = ~seed.isnan()
-        with torch.no_grad():
-            for tensor, old in zip(state, before, strict=True):
-                tensor.copy_(torch.where(finite, tensor, old))
 
-    def learn(self, gradients: Sequence[Tensor | None]) -> None:
-        """Steps the learned parameters with their gradients; a method that has some says how."""
-        raise MethodError(f"{self.card.name} has parameters of its own but no learn() to step them")
+class LossWeighting(LossMethod):
+    """A loss method of the form Σ w_t L_t, whose weights are constants to the gradient: written as the weights alone."""
+
+    @abstractmethod
+    def weights(self, losses: Tensor) -> Tensor:
+        """Weights ``[T]`` from detached losses ``[T]``, in their dtype and on their device."""
+
+    def objective(self, losses: Tensor) -> Tensor:
+        return (self.weights(losses.detach()) * losses).sum()
+
+    def _derivatives(self, losses: Tensor) -> Tensor:
+        return self.weights(losses)
 
 
 class _GradientMethod(Method):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.initial import InitialLosses
 from methods.registry import register
 
@@ -32,8 +32,8 @@ from methods.registry import register
         deviations="an initial loss that is not positive is an error",
     )
 )
-class InitialLoss(InitialLosses, LossMethod):
+class InitialLoss(InitialLosses, LossWeighting):
     """Every loss over its own initial value: constant weights that bring all tasks to 1 at the start."""
 
-    def objective(self, losses: Tensor) -> Tensor:
-        return (losses / self.started(losses.detach())).sum()
+    def weights(self, losses: Tensor) -> Tensor:
+        return 1 / self.started(losses)

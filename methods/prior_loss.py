@@ -7,7 +7,7 @@ from torch import Tensor
 
 from methods.card import Card
 from methods.errors import LossRangeError
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.registry import register
 
 
@@ -26,7 +26,7 @@ from methods.registry import register
         deviations="a prior loss that is not positive is an error",
     )
 )
-class PriorLoss(LossMethod):
+class PriorLoss(LossWeighting):
     """Every loss over that of the best constant prediction (label entropy, label variance): what a model that learned nothing can do."""
 
     prior: Tensor
@@ -38,5 +38,5 @@ class PriorLoss(LossMethod):
                 raise LossRangeError(f"prior_loss divides by the prior losses, but {what}")
         self.register_buffer("prior", torch.tensor(self.facts.prior_losses, dtype=torch.float64))
 
-    def objective(self, losses: Tensor) -> Tensor:
-        return (losses / self.prior.to(losses)).sum()
+    def weights(self, losses: Tensor) -> Tensor:
+        return 1 / self.prior.to(losses)

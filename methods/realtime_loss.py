@@ -3,7 +3,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from methods.card import Card
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.registry import register
 
 EPS = 1e-8
@@ -22,10 +22,10 @@ EPS = 1e-8
         deviations="divides by max(|L_t|, 1e-8): the article's L/sg(L) is nan at 0 and climbs a negative loss; clamps are counted",
     )
 )
-class RealtimeLoss(LossMethod):
+class RealtimeLoss(LossWeighting):
     """Every loss over its own current value. The total is always T; its gradient is that of Σ log L_t."""
 
-    def objective(self, losses: Tensor) -> Tensor:
-        size = losses.detach().abs()
+    def weights(self, losses: Tensor) -> Tensor:
+        size = losses.abs()
         self.count("clamped_loss", (size < EPS).sum())
-        return (losses / size.clamp_min(EPS)).sum()
+        return 1 / size.clamp_min(EPS)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.registry import register
 
 
@@ -27,13 +27,13 @@ from methods.registry import register
         baseline=True,
     )
 )
-class RLW(LossMethod):
+class RLW(LossWeighting):
     """Fresh random weights every step, with mean 1/T: a baseline that any clever weighting should beat."""
 
     distribution: str
 
-    def objective(self, losses: Tensor) -> Tensor:
-        return (self.draw().to(losses, non_blocking=True) * losses).sum()
+    def weights(self, losses: Tensor) -> Tensor:
+        return self.draw().to(losses, non_blocking=True)
 
     def draw(self) -> Tensor:
         """Weights ``[T]`` on the simplex, from the method's own generator."""

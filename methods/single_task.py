@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
 from methods.errors import MethodError
-from methods.families import LossMethod
+from methods.families import LossWeighting
 from methods.registry import register
 
 
@@ -22,7 +23,7 @@ from methods.registry import register
         baseline=True,
     )
 )
-class SingleTask(LossMethod):
+class SingleTask(LossWeighting):
     """One loss alone: trained once for every task, it is what the others are measured against."""
 
     task: int
@@ -35,5 +36,7 @@ class SingleTask(LossMethod):
     def tasks(self) -> tuple[int, ...]:
         return (self.task,)
 
-    def objective(self, losses: Tensor) -> Tensor:
-        return losses[self.task]
+    def weights(self, losses: Tensor) -> Tensor:
+        weights = torch.zeros_like(losses)
+        weights[self.task] = 1.0
+        return weights

@@ -1,0 +1,101 @@
+"""Rules of the house, read from the source: which way imports run, what is swallowed, what must not be needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import methods
+
+ROOT = Path(methods.__file__).parents[1]
+PACKAGES = ("methods", "tasks", "benchmark")
+FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+NEVER = {"methods": {"tasks", "benchmark"}, "tasks": {"methods", "benchmark"}, "benchmark": set()}
+OPTIONAL = ["ray", "wandb", "datasets", "sklearn", "matplotlib"]
+METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "scipy", "msgspec", "typer", "rich"]
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def at_import(path: Path) -> set[str]:
+    """Top-level packages that importing the file imports at once."""
+    names = set()
+    for node in tree(path).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_imports_run_one_way(path: Path) -> None:
+    assert not imported(path) & NEVER[path.relative_to(ROOT).parts[0]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
+    assert not at_import(path) & set(OPTIONAL)
+
+
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_no_exception_is_swallowed(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            where = f"{label(path)}:{node.lineno}"
+            assert node.type is not None, f"{where}: a bare except"
+            empty = all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in node.body)
+            assert not empty, f"{where}: an exception is swallowed"
+
+
+def python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd="/", timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+BLOCK = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {METHODS_NEED_NONE_OF!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_methods_work_with_every_other_package_blocked() -> None:
+    code = """
+import torch, methods
+theta = torch.nn.Parameter(torch.ones(3))
+for name in methods.names():
+    balancer = methods.create(name, 2, initial_losses=[1.0, 2.0], prior_losses=[1.0, 2.0])
+    if balancer.calibration_batches:
+        balancer.calibrate(torch.ones(1, 2))
+    balancer.backward([theta.sum(), theta.square().sum()], shared=[theta])
+print(len(methods.names()))
+"""
+    assert int(python(BLOCK + code)) == len(methods.names())
+
+
+def test_names_and_cards_need_no_torch() -> None:
+    code = "import sys, methods; [methods.card(n) for n in methods.names()]; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    assert python(code).split() == ["False", "False"]

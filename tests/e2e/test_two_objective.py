@@ -1,0 +1,65 @@
+"""Toy C1 through the whole harness: every start ends where an independent simulation says (Adam 1e-3, L1 scaled by 0.1).
+
+Equal weights need 50,000 steps to slide along the front to their optimum; PCGrad and MGDA stop where they first meet it, within 25,000.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.records import RunRecord
+from benchmark.store import Store
+from tests.e2e.conftest import Cli
+
+SUITE = """
+name = "ends"
+version = 1
+summary = "where each method ends from the five published starts"
+
+[protocol]
+seeds = 5
+evaluations = 2
+selection = "last"
+
+[[problems]]
+name = "two_objective"
+steps = {steps}
+learning_rate = 0.001
+"""
+
+STUCK = None
+# (L1, L2) by start; STUCK in the valley at (9, 9), from where equal weights never get away and PCGrad is still moving after 50,000 steps.
+TABULATED = {
+    "equal": [(-0.38, -19.83), (-0.38, -19.83), STUCK, (-0.38, -19.83), (-0.38, -19.83)],
+    "pcgrad": [(-0.70, -19.33), (-0.93, -18.66), STUCK, (-0.83, -18.98), (-1.96, -5.65)],
+    "mgda": [(-1.19, -17.47), (-1.99, -2.85), (-2.00, -0.46), (-0.73, -19.24), (-2.00, -0.41)],
+}
+WITHIN = (0.02, 0.2)
+"""Tolerances of L1 and L2, about 1 % of the front's extent in each."""
+ON_FRONT = 0.05
+
+
+def ends(cli: Cli, folder: Path, methods: str, steps: int) -> dict[tuple[str, int], RunRecord]:
+    (folder / f"{steps}.toml").write_text(SUITE.format(steps=steps), encoding="utf-8")
+    results = folder / str(steps)
+    ran = cli("run", "--suite", folder / f"{steps}.toml", "--methods", methods, "--no-baselines", "--results", results)
+    assert ran.returncode == 0, ran.stderr
+    return {(record.spec.method, record.spec.seed): record for record in Store(results).scan().records}
+
+
+@pytest.mark.parametrize(("methods", "steps"), [("equal", 50_000), ("pcgrad,mgda", 25_000)])
+def test_every_start_ends_where_the_simulation_says(methods: str, steps: int, cli: Cli, tmp_path: Path) -> None:
+    found = ends(cli, tmp_path, methods, steps)
+    assert len(found) == 5 * len(methods.split(","))
+    for (method, seed), record in found.items():
+        assert record.status == "ok"
+        first, second, distance = (record.test[key] for key in ("first/loss", "second/loss", "front_distance"))
+        expected = TABULATED[method][seed]
+        if expected is STUCK:
+            assert distance > 1.0, (method, seed)
+        else:
+            assert distance < ON_FRONT, (method, seed, distance)
+            assert abs(first - expected[0]) < WITHIN[0], (method, seed, first)
+            assert abs(second - expected[1]) < WITHIN[1], (method, seed, second)

@@ -1,0 +1,69 @@
+"""The weights of every method over a fixed run, as they were: a change of any of them is a new version of the method.
+
+Write the file again with ``python -m tests.golden.test_weight_traces``.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import methods
+from tests import linear
+from tests.inputs import gaussian
+
+FILE = Path(__file__).with_name("weight_traces.json")
+STEPS = (0, 1, 2, 10, 30)
+FACTS = {
+    "initial_losses": [5.0, 0.7, 40.0],
+    "prior_losses": [0.9, 2.0, 11.0],
+    "kinds": ["classification", "regression", "regression"],
+}
+VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+    "mgda frank_wolfe": ("mgda", {"solver": "frank_wolfe"}),
+    "mgda l2": ("mgda", {"normalize": "l2"}),
+    "mgda loss+": ("mgda", {"normalize": "loss+"}),
+    "grad_normalize unit": ("grad_normalize", {"kappa": "unit"}),
+    "gradnorm theory": ("gradnorm", {"initial": "theory"}),
+    "rlw dirichlet": ("rlw", {"distribution": "dirichlet"}),
+    "uncertainty half": ("uncertainty", {"coefficient": "half"}),
+}
+ALL = {**{name: (name, {}) for name in methods.names()}, **VARIANTS}
+
+
+def trace(entrant: str) -> dict[str, list[float]]:
+    """Weights ``[T]`` at the chosen steps, while losses fall at different rates and gradients turn."""
+    name, options = ALL[entrant]
+    balancer = linear.create(name, 3, seed=1, **FACTS, **options)
+    found = {}
+    for step in range(max(STEPS) + 1):
+        jacobian = gaussian(3, 4, seed=step) * torch.tensor([[1.0], [2.0], [0.5]])
+        values = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64) * 0.97 ** (step * torch.arange(3))
+        weights = linear.step(balancer, jacobian, values)[1]
+        if step in STEPS and weights is not None:
+            found[str(step)] = weights.tolist()
+    return found
+
+
+def write() -> None:
+    traces = {entrant: trace(entrant) for entrant in sorted(ALL)}
+    lines = [f"  {json.dumps(entrant)}: {json.dumps(found)}" for entrant, found in traces.items()]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def test_the_file_holds_every_method() -> None:
+    assert set(json.loads(FILE.read_text())) == set(ALL)
+
+
+@pytest.mark.parametrize("entrant", ALL)
+def test_weights_are_as_they_were(entrant: str) -> None:
+    expected = json.loads(FILE.read_text())[entrant]
+    actual = trace(entrant)
+    assert list(actual) == list(expected)
+    for step, weights in expected.items():
+        assert actual[step] == pytest.approx(weights, rel=1e-6, abs=1e-12), f"step {step}"
+
+
+if __name__ == "__main__":
+    write()

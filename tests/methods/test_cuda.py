@@ -1,0 +1,92 @@
+"""The main path on a GPU: gradients stay there, state follows or stays on the host, nothing else changes."""
+
+import copy
+
+import pytest
+import torch
+
+import methods
+from tests import linear, nets
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+NAMES = methods.names()
+FACTS = {"initial_losses": [3.0, 1.0, 50.0], "prior_losses": [2.0, 0.5, 90.0]}
+
+
+def build(device: str, dtype: torch.dtype = torch.float64) -> nets.Net:
+    net = nets.build(dtype=dtype)
+    net.trunk.to(device)
+    for head in net.heads:
+        head.to(device)
+    net.x, net.targets = net.x.to(device), [y.to(device) for y in net.targets]
+    return net
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("move", [False, True], ids=["left alone", "moved"])
+def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
+    here, there = build("cpu"), build("cuda")
+    one, two = linear.create(name, 3, **FACTS), linear.create(name, 3, **FACTS)
+    if move:
+        two.to("cuda")
+    for _ in range(3):
+        here.clear()
+        there.clear()
+        expected = one.backward(here.losses(), shared=here.shared())
+        taken = two.backward(there.losses(), shared=there.shared())
+        assert taken.losses.device.type == "cuda"
+        assert all(p.grad is None or p.grad.device == p.device for p in there.parameters())
+        assert linear.close(nets.grads(there.parameters()).cpu(), nets.grads(here.parameters()), 1e-6)
+        if expected.weights is not None:
+            assert linear.close(taken.weights.cpu(), expected.weights, 1e-6)
+    assert one.events == two.events
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_saved_on_a_gpu_continues_on_the_host(name: str) -> None:
+    net, balancer = build("cuda"), linear.create(name, 3, **FACTS).to("cuda")
+    balancer.backward(net.losses(), shared=net.shared())
+    fresh = linear.create(name, 3, **FACTS)
+    fresh.load_state_dict(copy.deepcopy(balancer.state_dict()))
+    host = build("cpu")
+    fresh.backward(host.losses(), shared=host.shared())
+    net.clear()
+    balancer.backward(net.losses(), shared=net.shared())
+    assert linear.close(nets.grads(net.parameters()).cpu(), nets.grads(host.parameters()), 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_and_a_grad_scaler(name: str) -> None:
+    net, balancer = build("cuda", torch.float32), linear.create(name, 3, **FACTS)
+    scaler = torch.amp.GradScaler("cuda", init_scale=64.0)
+    scaler.scale(torch.zeros((), device="cuda"))
+    with torch.autocast("cuda", dtype=torch.float16):
+        losses = net.losses()
+    balancer.backward(losses, shared=net.shared(), grad_scaler=scaler)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    scaler.step(optimizer)
+    scaler.update()
+    assert bool(nets.grads(net.parameters()).isfinite().all())
+
+
+def test_the_gramian_is_not_computed_in_tf32() -> None:
+    from methods.jacobian import Rows
+
+    values = torch.randn(3, 4096, device="cuda")
+    rows = Rows([torch.zeros(4096, device="cuda")], 3)
+    for row, value in enumerate(values):
+        rows.fill(row, [value])
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        gramian = rows.gramian()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert linear.close(gramian.double(), values.double() @ values.double().T, 1e-6)
+
+
+def test_the_representation_on_a_gpu() -> None:
+    net = build("cuda")
+    losses = net.losses()
+    weights = methods.create("mgda", 3, on="representation").backward(losses, representation=net.z).weights
+    assert linear.close(net.update(), weights @ net.jacobian(), 1e-6)
