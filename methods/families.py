@@ -217,22 +217,26 @@ class GramianMethod(_GradientMethod):
         """Weights ``[T]`` in float64 on the host, scale included; one copy from the device. Not finite in: nan out, state untouched."""
         host = torch.cat([gramian.to(torch.float64), values.to(gramian.device, torch.float64).unsqueeze(1)], dim=1).cpu()
         losses = host[:, -1]
-        inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
         eps = torch.finfo(gramian.dtype).eps
-        gramian = host[:, :-1] * torch.outer(inverse, inverse)
+        gramian = host[:, :-1]
+        if any(seed != 1.0 for seed in seeds):
+            inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
+            gramian = gramian * torch.outer(inverse, inverse)
         if not bool(torch.isfinite(host).all()):
             return torch.full_like(losses, math.nan)
-        alive = gramian.diagonal() > 0
-        if not bool(alive.any()):
+        alive = [squared > 0 for squared in gramian.diagonal().tolist()]
+        if not any(alive):
             return torch.zeros_like(losses)
-        if self.zero_rows == "seen" or bool(alive.all()):
+        if self.zero_rows == "seen" or all(alive):
             weights = self.weights(gramian, losses)
         else:
+            kept = torch.tensor(alive)
             weights = torch.zeros_like(losses)
-            weights[alive] = self.weights(gramian[alive][:, alive], losses[alive])
+            weights[kept] = self.weights(gramian[kept][:, kept], losses[kept])
         if weights.shape != losses.shape:
             raise MethodError(f"{self.card.name}: weights() returned shape {tuple(weights.shape)}; expected ({self.num_tasks},)")
-        return weights * (self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor())
+        factor = self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor()
+        return weights if factor == 1.0 else weights * factor
 
 
 class JacobianMethod(_GradientMethod):

@@ -153,7 +153,6 @@ def test_every_trial_may_die() -> None:
 
 
 def test_a_hung_trial_is_killed_in_time_and_the_others_finish() -> None:
-    """Lesson 13."""
     timeout = 1.5
     with create(timeout=timeout) as executor:
         start = time.monotonic()

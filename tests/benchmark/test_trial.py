@@ -61,7 +61,7 @@ def test_every_method_leaves_a_whole_record(method: str) -> None:
 
 
 def test_weights_and_batches_depend_on_the_seed_and_not_on_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lesson 4, through the harness: what each method finds when its first step begins."""
+    """Through the harness: what each method finds when its first step begins."""
     seen: dict[tuple[str, int], list[torch.Tensor]] = {}
     key = ("", 0)
     from tasks.supervised import SupervisedSession
@@ -84,7 +84,6 @@ def test_weights_and_batches_depend_on_the_seed_and_not_on_the_method(monkeypatc
 
 
 def test_seed_0_is_a_seed_and_k_trials_in_a_process_use_k_seeds() -> None:
-    """Lesson 5."""
     results = [run(method="rlw", seed=seed).test for seed in (0, 1, 2, 0)]
     assert results[0] == results[3]
     assert len({tuple(result.values()) for result in results}) == 3
@@ -97,7 +96,6 @@ def test_the_random_state_of_the_process_is_untouched() -> None:
 
 
 def test_a_tuning_trial_never_evaluates_on_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lesson 12."""
     from tasks.supervised import SupervisedSession
 
     evaluate = SupervisedSession.evaluate
@@ -171,7 +169,7 @@ def test_a_lost_worker_leaves_a_record_that_names_its_tasks() -> None:
 
 
 def test_losses_of_the_untrained_model_leave_it_as_it_was() -> None:
-    """Lesson 14, for the only extra forward passes that the harness makes."""
+    """BatchNorm statistics and dropout masks would otherwise depend on the method."""
     from tasks.supervised import SupervisedSession
 
     session = tasks.problem("wine").open(0, 16)

@@ -1,4 +1,4 @@
-"""What the documents say is what the code says (lesson 17), and what the README shows works."""
+"""What the documents say is what the code says, and what the README shows works."""
 
 from __future__ import annotations
 

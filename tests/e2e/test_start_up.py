@@ -1,4 +1,4 @@
-"""What must be instant, and what must work where optional packages are missing (lessons 2, 10, 11)."""
+"""What must be instant, and what must work where optional packages are missing."""
 
 from __future__ import annotations
 

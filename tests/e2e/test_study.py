@@ -74,7 +74,7 @@ def test_a_second_call_runs_nothing_and_more_seeds_only_add(undisturbed: Path, c
 
 
 def test_kill_9_then_the_same_command_gives_the_same_records(undisturbed: Path, tiny: Path, tmp_path: Path) -> None:
-    """Lesson 9, at three moments: while starting, and after one and several records."""
+    """At three moments: while starting, and after one and several records."""
     folder = tmp_path / "results"
     command = [sys.executable, "-m", "benchmark", "run", "--suite", str(tiny), "--methods", QUICK, "--results", str(folder), "--jobs", "2"]
     for count in (0, 1, 7):
@@ -148,7 +148,6 @@ class Honest(methods.GramianMethod):
 
 
 def test_failing_methods_of_a_users_file_are_rows_and_the_study_goes_on(cli: Cli, tiny: Path, tmp_path: Path) -> None:
-    """Lessons 13 and 19."""
     (tmp_path / "mine.py").write_text(BAD_METHODS, encoding="utf-8")
     folder = tmp_path / "results"
     settings = ["--seeds", 1, "--problem", "wine", "--timeout", 20, "--results", folder]
@@ -190,7 +189,7 @@ def test_set_makes_a_grid_and_a_budget_tunes(cli: Cli, tiny: Path, tmp_path: Pat
     once = results(folder)
     tuned = [record for record in Store(folder).scan().records if record.spec.role == "tune"]
     assert {(r.spec.entrant, r.spec.trial) for r in tuned} == {(e, i) for e in ("gradnorm", "gradnorm(alpha=0.12)") for i in (0, 1)}
-    assert all(not record.test and record.validation for record in tuned)  # lesson 12
+    assert all(not record.test and record.validation for record in tuned)
     assert {r.spec.hyperparameters["alpha"] for r in tuned if r.spec.entrant != "gradnorm"} == {0.12}
     assert len({r.spec.learning_rate for r in tuned}) > 1
 
