@@ -25,7 +25,7 @@ RESULTS = Path("results")
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")],
+    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")] = "smoke",
     methods: Annotated[str, typer.Option(metavar="a,b|all|FILE.py", help="Who takes part; baselines always do.")] = "all",
     seeds: Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")] = "",
     budget: Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")] = "1",
@@ -67,13 +67,13 @@ def run(
 def leaderboard(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
     output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",
-    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over this many configurations chose.")] = "1",
+    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the largest made.")] = "",
     results: Results = RESULTS,
 ) -> None:
     """Rank the methods from the records, with intervals, failures and costs."""
     from benchmark import commands
 
-    commands.leaderboard(suite=suite, output=output, budget=commands.whole("--budget", budget, 1), results=results)
+    commands.leaderboard(suite=suite, output=output, budget=commands.whole("--budget", budget, 1) if budget else None, results=results)
 
 
 @app.command(name="list")
@@ -105,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(given or ["--help"], prog_name="python -m benchmark", standalone_mode=False)
     except TyperException as error:
-        _fail(error.format_message())
+        command = given[0] if given and given[0] in {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands} else ""
+        _fail(f"{error.format_message()} (see: {' '.join(['python -m benchmark', command]).strip()} --help)")
     except typer.Abort:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe has left, as `| head` does

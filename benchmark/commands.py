@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -71,6 +72,11 @@ def run(
     )
     store = Store(results)
     console = Console(stderr=True)
+    changed = study.changed_sources(plan.evaluation(wanted), sources, store)
+    for name, count in changed.items():
+        raise UsageError(
+            f"{name} is not what it was when {count} of its records were made: raise version= on its card, or use another --results folder"
+        )
     if dry_run:
         _say_plan(wanted, store, retry_failed=bool(retry))
         return
@@ -82,13 +88,13 @@ def run(
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(results))}: the same command goes on from there")
             raise
-    console.print(f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed")
+    console.print(f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {results.resolve()}")
     tuned = study.records_of(plan.tuning(wanted), store)
     _print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table")
 
 
-def leaderboard(*, suite: str | None, output: str, budget: int, results: Path) -> None:
-    """Prints the table of one suite, or of every suite that has records.
+def leaderboard(*, suite: str | None, output: str, budget: int | None, results: Path) -> None:
+    """Prints the table of one suite, or of every suite that has records; by default with the largest search that was made.
 
     Raises:
         UsageError: an unknown format, or no record to show.
@@ -97,14 +103,16 @@ def leaderboard(*, suite: str | None, output: str, budget: int, results: Path) -
     scan = Store(results).scan()
     suites = sorted({record.spec.suite for record in scan.records})
     if suite is not None and suite not in suites:
-        known = f"there are records of: {', '.join(suites)}" if suites else f"{results} has no records"
+        known = f"there are records of: {', '.join(suites)}" if suites else f"{results.resolve()} has no records"
         hint = registry.suggestion(suite, suites)
         raise UsageError(f"no records of suite {suite!r}{hint} ({known}; make some: python -m benchmark run --suite {suite})")
     if not suites:
-        raise UsageError(f"{results} has no records (make some: python -m benchmark run --suite smoke)")
+        raise UsageError(f"{results.resolve()} has no records (make some: python -m benchmark run --suite smoke)")
     _warn(scan)
     for name in suites if suite is None else [suite]:
-        _print_table(plan.shown([r for r in scan.records if r.spec.suite == name], budget), scan.damaged, output)
+        of_suite = [record for record in scan.records if record.spec.suite == name]
+        records, notes = plan.shown(of_suite, plan.largest_budget(of_suite) if budget is None else budget)
+        _print_table(records, scan.damaged, output, notes)
 
 
 def list_(what: str) -> None:
@@ -120,7 +128,7 @@ def list_(what: str) -> None:
             grid.add_column(column, no_wrap=column != "what it is")
         for name in registry.names():
             card = registry.card(name)
-            grid.add_row(name, card.family, escape(f"{card.title}: {card.equation}"))
+            grid.add_row(name, card.family, escape(printable(f"{card.title}: {card.equation}")))
     elif what == "suites":
         for column in ("suite", "problems", "seeds", "what it is"):
             grid.add_column(column, no_wrap=column != "what it is")
@@ -157,7 +165,7 @@ def show(name: str, results: Path) -> None:
     elif name in tasks.problems():
         _print_fields(_problem_fields(tasks.problem(name).card))
     elif name in ids:
-        print(ids[name].read_text(encoding="utf-8"), end="")
+        print("\n".join(map(printable, ids[name].read_text(encoding="utf-8", errors="replace").splitlines())))
     else:
         raise UsageError(f"nothing is called {name!r}{registry.suggestion(name, known)} (list them: python -m benchmark list methods)")
 
@@ -210,13 +218,14 @@ def _print_fields(fields: dict[str, str]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
     for name, text in fields.items():
-        grid.add_row(escape(name), escape(text))
+        grid.add_row(escape(printable(name)), escape("\n".join(map(printable, text.split("\n")))))
     Console().print(grid)
 
 
-def _print_table(records: list[RunRecord], damaged: Sequence[Damaged], output: str) -> None:
+def _print_table(records: list[RunRecord], damaged: Sequence[Damaged], output: str, notes: Sequence[str] = ()) -> None:
     console = Console()
     built = build(records, damaged=damaged)
+    built = replace(built, notes=[*built.notes, *notes])
     print(render(built, cast(Format, output), width=min(console.width, 100) if console.is_terminal else 100, colour=console.is_terminal))
 
 

@@ -184,11 +184,27 @@ def choose(tuned: Iterable[RunRecord], budget: int) -> dict[tuple[object, ...], 
     return {key: trial for key, (_, trial) in best.items()}
 
 
-def shown(records: Iterable[RunRecord], budget: int) -> list[RunRecord]:
-    """The evaluation records that a table of this budget is about: of every entrant the configuration that its search chose."""
+def largest_budget(records: Iterable[RunRecord]) -> int:
+    """The number of configurations of the largest search that was made; 1 where there was none."""
+    return 1 + max((record.spec.trial for record in records if record.spec.role == "tune"), default=0)
+
+
+def shown(records: Iterable[RunRecord], budget: int) -> tuple[list[RunRecord], list[str]]:
+    """The evaluation records that a table of this budget is about, and notes on what it leaves out.
+
+    Of every entrant that is the configuration that its search chose, and the published defaults where it was not searched.
+    """
     records = list(records)
     chosen = choose(records, budget) if budget > 1 else {}
-    return [r for r in records if r.spec.role == "eval" and r.spec.trial == chosen.get(group(r.spec), 0)]
+    evaluated = [record for record in records if record.spec.role == "eval"]
+    kept = [record for record in evaluated if record.spec.trial == chosen.get(group(record.spec), 0)]
+    notes = []
+    if budget > 1:
+        notes.append(f"every row is the best of a search over up to {budget} configurations (--budget 1 shows the published defaults)")
+    lost = sorted({record.spec.entrant for record in evaluated} - {record.spec.entrant for record in kept})
+    if lost:
+        notes.append(f"no row for {', '.join(lost)}: their records belong to another budget (--budget N)")
+    return kept, notes
 
 
 def score_of(record: RunRecord) -> float | None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.records import FINISHED, RunRecord, TrialSpec
+from benchmark.views import printable
 
 
 class StudyProgress:
@@ -55,7 +56,7 @@ class StudyProgress:
                 failures[record.status] += 1
                 what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
                 if failures[record.status] <= 3:  # the table has them all
-                    self._console.print(f"  {escape(what)}", style="red", highlight=False)
+                    self._console.print(f"  {escape(printable(what))}", style="red", highlight=False)
             shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))
             if not self._console.is_terminal and (10 * ran // len(todo) > 10 * (ran - 1) // len(todo)):
                 elapsed = time.monotonic() - start

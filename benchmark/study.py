@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import methods
 from benchmark import plan
 from benchmark.executors import Executor, Job
 from benchmark.plan import Study
-from benchmark.records import FINISHED, RunRecord, TrialSpec
+from benchmark.records import FINISHED, BadRecord, RunRecord, TrialSpec
 from benchmark.store import Store
 
 Watcher = Callable[[str, list[TrialSpec], int], "Callable[[RunRecord], None]"]
@@ -25,13 +27,36 @@ class Tally:
 
 
 def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = False) -> list[TrialSpec]:
-    """The specs without a record (or, to retry, without one that finished), each once."""
+    """The specs without a record that can be read (or, to retry, without one that finished), each once.
+
+    A damaged record is a trial to run again; saving the new one keeps the old file beside it.
+    """
     todo: dict[str, TrialSpec] = {}
     for spec in specs:
-        record = store.get(spec)
+        record = readable(spec, store)
         if record is None or (retry_failed and record.status not in FINISHED):
             todo[spec.id] = spec
     return list(todo.values())
+
+
+def readable(spec: TrialSpec, store: Store) -> RunRecord | None:
+    """The record of a trial; None where there is none, or none that can be believed."""
+    try:
+        return store.get(spec)
+    except BadRecord:
+        return None
+
+
+def changed_sources(specs: Iterable[TrialSpec], sources: tuple[str, ...], store: Store) -> dict[str, int]:
+    """Methods of the user's files that are not what they were, by the number of records that an earlier text of the same version made."""
+    counts: Counter[str] = Counter()
+    for spec in specs:
+        source = methods.find(spec.method)
+        if source is not None and str(source.path) in sources:
+            record = readable(spec, store)
+            if record is not None and record.environment.get("method_source", source.digest()) != source.digest():
+                counts[spec.method] += 1
+    return dict(counts)
 
 
 def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, device: str = "cpu", retry_failed: bool = False) -> Tally:
@@ -55,7 +80,7 @@ def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, devic
 
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
     """The records that a list of specs already has."""
-    return [record for record in map(store.get, specs) if record is not None]
+    return [record for record in (readable(spec, store) for spec in specs) if record is not None]
 
 
 def _run_stage(
@@ -74,7 +99,7 @@ def _run_stage(
     from benchmark.trial import failure  # imports torch, which a finished study has no need of
 
     seen = watch(name, list(todo), done)
-    for outcome in executor.run([Job(spec, device, sources) for spec in todo]):
+    for outcome in executor.run([Job(spec, device, sources_of(spec, sources)) for spec in todo]):
         record, fault = outcome.record, outcome.fault
         if record is None:
             assert fault is not None, outcome  # an outcome has one of the two
@@ -84,3 +109,9 @@ def _run_stage(
         if record.status not in FINISHED:
             tally.failed.append(record)
         seen(record)
+
+
+def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """The user's file that a trial's method comes from; a worker that loads none stays clean and is used again."""
+    source = methods.find(spec.method)
+    return (str(source.path),) if source is not None and str(source.path) in sources else ()

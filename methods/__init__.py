@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from methods.card import Card, Hyperparameter
 from methods.errors import LossRangeError, MethodError, suggestion
-from methods.registry import card, get, load, names, register
+from methods.registry import card, find, get, load, names, register
 
 if TYPE_CHECKING:
     from methods.base import Method, Step
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "card",
     "create",
+    "find",
     "get",
     "load",
     "names",

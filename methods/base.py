@@ -116,6 +116,8 @@ class Method(nn.Module, ABC):
     ) -> Step:
         """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
 
+        A gradient method walks the trunk once a task, so hooks on gradients of shared parameters fire up to T times a step.
+
         Args:
             losses: T scalars, as a sequence or a dict. A dict's order is fixed by the first call.
             shared: the parameters that the tasks share (the trunk). Gradient methods need them; every other parameter is a head.
@@ -242,9 +244,17 @@ class Method(nn.Module, ABC):
 
 
 def parameters_of(source: nn.Module | Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """The distinct parameters that require a gradient, in order."""
-    given = source.parameters() if isinstance(source, nn.Module) else source
-    return [p for p in dict.fromkeys(given) if p.requires_grad]
+    """The distinct parameters that require a gradient, in order.
+
+    Raises:
+        MethodError: something that is no leaf, as an activation: its gradient would never reach the parameters behind it.
+    """
+    given = list(dict.fromkeys(source.parameters() if isinstance(source, nn.Module) else source))
+    for index, parameter in enumerate(given):
+        if not isinstance(parameter, Tensor) or not parameter.is_leaf:
+            what = "the output of a computation" if isinstance(parameter, Tensor) else type(parameter).__name__
+            raise MethodError(f"entry {index} of the shared parameters is {what}; expected parameters, as in trunk.parameters()")
+    return [p for p in given if p.requires_grad]
 
 
 def _priority(priority: Sequence[float] | None, num_tasks: int, name: str) -> list[float] | None:

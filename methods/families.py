@@ -125,6 +125,12 @@ class _GradientMethod(Method):
         """What each loss is back-propagated with: its priority, times the scale of a GradScaler."""
         return [priority * scaler for priority in self.priority or [1.0] * self.num_tasks]
 
+    def _reached(self, reached: list[bool]) -> list[bool]:
+        """Which shared parameters any loss reaches; none means that the wrong ones were given, and the right ones not balanced."""
+        if not any(reached):
+            raise MethodError(f"{self.card.name}: no loss depends on a shared parameter; expected those of the model that made the losses")
+        return reached
+
 
 class GramianMethod(_GradientMethod):
     """T weights from the Gramian of the task gradients. T backward passes; heads get their own plain gradient.
@@ -132,6 +138,8 @@ class GramianMethod(_GradientMethod):
     With ``where == "last"`` the gradients are those of the last shared layer alone, and one backward pass of the weighted losses
     follows, heads included. With ``where == "representation"`` they are those at the trunk's output, and one backward pass through
     the trunk follows.
+
+    G is taken in the gradients' precision, float32 at least: there, norms below 1e-19 count as zero and above 1e19 as infinite.
     """
 
     zero_rows: ClassVar[str] = "absent"
@@ -179,7 +187,7 @@ class GramianMethod(_GradientMethod):
     def _backward_shared(self, losses: list[Tensor], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
         seeds = self._seeds(scaler)
         rows = self._buffer(shared)
-        reached = jacobian.backward_rows(losses, seeds, shared, rows, unseeded=scaler)
+        reached = self._reached(jacobian.backward_rows(losses, seeds, shared, rows, unseeded=scaler))
         self._passed(self.num_tasks)
         weights = self._solve(rows.gramian(), values, [seed or scaler for seed in seeds])
         jacobian.deposit(shared, rows.pieces(rows.combine(self._combining(weights)), shared), reached)
@@ -228,15 +236,20 @@ class GramianMethod(_GradientMethod):
         if not any(alive):
             return torch.zeros_like(losses)
         if self.zero_rows == "seen" or all(alive):
-            weights = self.weights(gramian, losses)
+            weights = self._checked(self.weights(gramian, losses), losses)
         else:
             kept = torch.tensor(alive)
             weights = torch.zeros_like(losses)
-            weights[kept] = self.weights(gramian[kept][:, kept], losses[kept])
-        if weights.shape != losses.shape:
-            raise MethodError(f"{self.card.name}: weights() returned shape {tuple(weights.shape)}; expected ({self.num_tasks},)")
+            weights[kept] = self._checked(self.weights(gramian[kept][:, kept], losses[kept]), losses[kept])
         factor = self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor()
         return weights if factor == 1.0 else weights * factor
+
+    def _checked(self, weights: Any, losses: Tensor) -> Tensor:
+        """What ``weights`` returned, if it is what it ought to be."""
+        if not isinstance(weights, Tensor) or weights.shape != losses.shape or weights.is_complex():
+            what = f"shape {tuple(weights.shape)} and {weights.dtype}" if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
+            raise MethodError(f"{self.card.name}: weights() returned {what}; expected a real tensor of shape ({len(losses)},)")
+        return weights.to(losses)
 
 
 class JacobianMethod(_GradientMethod):
@@ -265,7 +278,7 @@ class JacobianMethod(_GradientMethod):
             scaler = scale_of(grad_scaler)
             seeds = self._seeds(scaler)
             rows = self._buffer(parameters)
-            reached = jacobian.backward_rows(scalars, seeds, parameters, rows)
+            reached = self._reached(jacobian.backward_rows(scalars, seeds, parameters, rows))
             self._passed(self.num_tasks)
             matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
             if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):

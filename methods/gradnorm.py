@@ -38,7 +38,8 @@ SMALLEST = 1e-4
         positive_losses=True,
         deviations=(
             "the gradient of w is written out (no second backward); w is kept above 1e-4 before it is renormalised, without which a large "
-            "difference of scale drives it negative; heads follow the weighted total, as in the paper"
+            "difference of scale drives it negative; heads follow the weighted total, as in the paper, so that a task without a gradient "
+            "on W keeps its weight, and with it its head"
         ),
     )
 )
@@ -66,4 +67,4 @@ class GradNorm(InitialLosses, GramianMethod):
         self.adam.step(self.w, torch.where(alive, torch.sign(weighted - target) * norms, 0.0))
         self.w.clamp_(min=SMALLEST)
         self.w *= self.num_tasks / self.w.sum()
-        return torch.where(alive, current, 0.0)  # the model still follows the weights of before this step (Algorithm 1)
+        return current  # the model still follows the weights of before this step (Algorithm 1)

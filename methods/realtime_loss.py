@@ -19,7 +19,7 @@ EPS = 1e-8
         family="loss",
         equation="Σ L_t / sg(L_t)",
         claims=("permutation_equivariant", "loss_scale_invariant"),
-        deviations="divides by max(|L_t|, 1e-8): the article's L/sg(L) is nan at 0 and climbs a negative loss; clamps are counted",
+        deviations="divides by max(|L_t|, 1e-8): the article's L/sg(L) is nan at 0 and climbs a negative loss; both are counted",
     )
 )
 class RealtimeLoss(LossWeighting):
@@ -28,4 +28,5 @@ class RealtimeLoss(LossWeighting):
     def weights(self, losses: Tensor) -> Tensor:
         size = losses.abs()
         self.count("clamped_loss", (size < EPS).sum())
+        self.count("negative_loss", (losses < 0).sum())
         return 1 / size.clamp_min(EPS)

@@ -24,6 +24,7 @@ from methods.registry import register
         ),
         claims=("simplex", "degree_1"),
         randomised=True,
+        deviations="draws also in a step whose losses are not finite: to know that would mean waiting for the device",
         baseline=True,
     )
 )

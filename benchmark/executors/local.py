@@ -24,7 +24,8 @@ from benchmark.executors.worker import Broken, Ready, Started
 class LocalExecutor:
     """Up to ``jobs`` trials at once, each in a process with one torch thread. Workers stay warm from one ``run`` to the next.
 
-    A trial that takes longer than ``timeout`` seconds is killed; a worker that dies costs its own trial only; both are replaced.
+    A trial that takes longer than ``timeout`` seconds is killed; a worker that dies costs its own trial only; both are replaced. So is
+    a worker that ran a user's method file: whatever that code left behind (a default dtype, a forked child) must not reach other trials.
     Whatever ends a ``run`` early, Ctrl-C included, kills the trials under way; idle workers stay until ``close`` or the program's end.
     """
 
@@ -117,8 +118,12 @@ class LocalExecutor:
                     elif job is not None:
                         yield Outcome(job, fault=Fault(gone.status, gone.message, gone.seconds))
                 case reply:
-                    assert job is not None, "a worker answered without having been asked"
-                    yield judge(job, reply)
+                    foreign = job is None or bool(job.sources)
+                    if foreign:  # a user's code may have changed anything in its process, or left a child that answers for it
+                        worker.kill()
+                        self._dismiss([worker])
+                    if job is not None:
+                        yield judge(job, reply)
 
 
 def _seconds_until(deadline: float) -> float | None:

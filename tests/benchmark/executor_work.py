@@ -9,17 +9,19 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 from benchmark.executors import Job
 from benchmark.records import RunRecord, TrialSpec, Value
 
 
-def job(seed: int = 0, act: str = "return", **values: Value) -> Job:
+def job(seed: int = 0, act: str = "return", *, sources: tuple[str, ...] = (), **values: Value) -> Job:
     spec = TrialSpec(
         suite="s", problem="p", problem_version=1, data="d", method="m", method_version=1, entrant="m",
         hyperparameters={"act": act, **values}, learning_rate=0.001, role="tune", seed=seed, steps=1, batch_size=1, eval_every=1,
         selection="last",
     )  # fmt: skip
-    return Job(spec, "cpu", ("a.py", "b.py"))
+    return Job(spec, "cpu", sources)
 
 
 def run(job: Job) -> RunRecord:
@@ -57,6 +59,11 @@ def run(job: Job) -> RunRecord:
             print("to stdout")
             print("to stderr", file=sys.stderr)
             subprocess.run(["echo", "from a child"], check=True)
+        case "dirty":
+            torch.set_default_dtype(torch.float64)
+            os.fork()  # both go on, and both answer
+        case "dtype":
+            environment["dtype"] = str(torch.get_default_dtype())
         case "threads":
             import torch
 

@@ -404,3 +404,12 @@ def until(condition: Callable[[], bool], limit: float = 60.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def test_a_users_code_leaves_nothing_behind_for_other_trials() -> None:
+    with create(jobs=1) as executor:
+        jobs = [job(seed, "dirty", sources=("mine.py",)) if seed % 2 else job(seed, "dtype") for seed in range(6)]
+        outcomes = list(executor.run(jobs))
+    assert [outcome.job.spec.seed for outcome in outcomes] == list(range(6))
+    assert {record_of(outcome).environment["dtype"] for outcome in outcomes[::2]} == {"torch.float32"}
+    assert all(outcome.record is not None for outcome in outcomes)

@@ -38,7 +38,6 @@ CASES = {
     "missing method file": (["run", "--suite", "smoke", "--methods", "mine.py"], "mine.py", "no such"),
     "unknown flag": (["run", "--suite", "smoke", "--sedes", "3"], "--sedes", "--seeds"),
     "flag without value": (["run", "--suite"], "--suite", "requires"),
-    "no suite": (["run"], "--suite", "Missing"),
     "unknown command": (["rum"], "'rum'", "Did you mean 'run'"),
     "unknown format": (["leaderboard", "--format", "cvs"], "'cvs'", "did you mean 'csv'"),
     "no records": (["leaderboard"], "no records", "benchmark run"),
