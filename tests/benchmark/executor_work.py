@@ -65,8 +65,6 @@ def run(job: Job) -> RunRecord:
         case "dtype":
             environment["dtype"] = str(torch.get_default_dtype())
         case "threads":
-            import torch
-
             environment = {"torch": str(torch.get_num_threads()), "omp": os.environ.get("OMP_NUM_THREADS", "")}
         case "pid":
             environment = {"pid": str(os.getpid())}

@@ -16,6 +16,12 @@ def python_blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
 
 
+def test_links_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (ROOT / target).is_file(), (name, target)
+
+
 def test_generated_parts_are_up_to_date() -> None:
     subprocess.run([sys.executable, ROOT / "scripts" / "docs.py", "--check"], check=True, timeout=60)
 

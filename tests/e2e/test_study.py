@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -195,8 +196,10 @@ def test_set_makes_a_grid_and_a_budget_tunes(cli: Cli, tiny: Path, tmp_path: Pat
 
     assert cli("run", "--suite", tiny, *grid, "--executor", "inline", "--budget", 3).returncode == 0
     assert once.items() <= results(folder).items()
-    shown = json.loads(cli("leaderboard", "--budget", 3, "--format", "json", "--results", folder).stdout)
-    assert {row["entrant"] for row in shown["rows"]} == {"gradnorm", "gradnorm(alpha=0.12)"}
+    for budget in ([], ["--budget", 3], ["--budget", 1]):
+        shown = json.loads(cli("leaderboard", *budget, "--format", "json", "--results", folder).stdout)
+        assert {row["entrant"] for row in shown["rows"]} == {"gradnorm", "gradnorm(alpha=0.12)"}
+        assert any("search over up to 3" in note for note in shown["notes"]) == (budget != ["--budget", 1])
 
 
 def test_a_dry_run_writes_nothing(cli: Cli, tiny: Path, tmp_path: Path) -> None:
@@ -215,6 +218,53 @@ def test_a_damaged_record_is_named_skipped_and_kept(undisturbed: Path, cli: Cli,
     assert shown.returncode == 0
     assert victim.name in shown.stderr
     assert victim.exists()
+
+
+@pytest.mark.parametrize("damage", [b"{", b"", b"\xff\xfe", b'{"schema": 99}'], ids=["cut", "empty", "no text", "newer"])
+def test_a_damaged_record_is_run_again_and_kept_beside(damage: bytes, undisturbed: Path, cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "results"
+    subprocess.run(["cp", "-r", undisturbed, copied], check=True)
+    victim = sorted(copied.rglob("*.json"))[0]
+    victim.write_bytes(damage)
+    command = ["run", "--suite", tiny, "--methods", QUICK, "--results", copied, "--executor", "inline"]
+    assert cli(*command, "--dry-run").returncode == 0
+    ran = cli(*command)
+    assert ran.returncode == 0, ran.stderr
+    assert "1 trials run" in ran.stderr
+    assert results(copied) == results(undisturbed)
+    assert victim.with_name(victim.name + ".damaged").read_bytes() == damage
+
+
+def test_a_method_file_that_changed_under_its_records_is_refused(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    command = ["run", "--suite", tiny, "--methods", path, "--no-baselines", "--results", tmp_path / "results", "--executor", "inline"]
+    text = BAD_METHODS[BAD_METHODS.index('@methods.register(methods.Card(name="honest"') :]
+    path.write_text("import torch\nimport methods\n" + text, encoding="utf-8")
+    assert cli(*command).returncode == 0
+    path.write_text("# a comment changes nothing\nimport torch\nimport methods\n" + text, encoding="utf-8")
+    assert "0 trials run" in cli(*command).stderr
+    path.write_text("import torch\nimport methods\n" + text.replace("ones_like", "zeros_like"), encoding="utf-8")
+    refused = cli(*command)
+    assert refused.returncode == 2
+    assert "raise version=" in refused.stderr
+    path.write_text("import torch\nimport methods\n" + text.replace("version=1", "version=2"), encoding="utf-8")
+    assert cli(*command).returncode == 0
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_loses_and_repeats_nothing(undisturbed: Path, tiny: Path, tmp_path: Path) -> None:
+    folder, moments = tmp_path / "results", random.Random(0)
+    command = [sys.executable, "-m", "benchmark", "run", "--suite", str(tiny), "--methods", QUICK, "--results", str(folder), "--jobs", "2"]
+    for _ in range(12):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=moments.uniform(0.5, 6.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert results(folder).items() <= results(undisturbed).items()
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert results(folder) == results(undisturbed)
 
 
 @pytest.mark.parametrize("output", ["table", "md", "csv", "json"])

@@ -205,3 +205,13 @@ def test_the_buffer_survives_a_change_of_shapes(name: str) -> None:
     balancer.backward(small.losses(), shared=small.shared())
     weights = balancer.backward(large.losses(), shared=large.shared()).weights
     assert linear.close(large.update(), weights @ large.jacobian(), 1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if FAMILY[n] != "loss" and methods.card(n).where == "shared"])
+def test_shared_that_is_no_parameter_or_not_of_this_model_is_an_error(name: str) -> None:
+    theta = torch.nn.Parameter(torch.ones(3))
+    z = theta * 2
+    with pytest.raises(methods.MethodError, match="output of a computation"):
+        linear.create(name, 2).backward([z.sum(), (z**2).sum()], shared=[z])
+    with pytest.raises(methods.MethodError, match="no loss depends on a shared parameter"):
+        linear.create(name, 2).backward([theta.sum(), (theta**2).sum()], shared=[torch.nn.Parameter(torch.ones(2))])
