@@ -49,8 +49,8 @@ class Run:
         parameters = list(model.parameters())
         optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, fused=True)
         everything = len(balancer.tasks) == balancer.num_tasks
-        losses_sum = weights_sum = None
-        best, kept, previous = math.inf, {}, 0
+        since: list[methods.Step] = []  # steps since the last evaluation: averaged then, on their device, instead of at every step
+        best, kept = math.inf, {}
         for step in range(1, spec.steps + 1):
             start = perf_counter()
             losses, representation = session.losses(session.batch(step - 1))
@@ -63,15 +63,14 @@ class Run:
             optimizer.step()
             for parameter in parameters:
                 parameter.grad = None  # what zero_grad() does, at a tenth of its cost
-            losses_sum = _add(losses_sum, outcome.losses)
-            weights_sum = _add(weights_sum, outcome.weights)
+            since.append(outcome)
             self.steps = step
             self.method += backward - forward
             self.train += perf_counter() - start - (backward - forward)
             if step % spec.eval_every and step < spec.steps:
                 continue
-            score, metrics = self._evaluate(session, _mean(losses_sum, step - previous), _mean(weights_sum, step - previous))
-            losses_sum, weights_sum, previous = None, None, step
+            score, metrics = self._evaluate(session, since)
+            since.clear()
             if spec.selection == "last" or self.selected_step is None or score < best:
                 best, self.selected_step, self.validation = score, step, metrics
                 if spec.selection == "best" and spec.role == "eval" and step < spec.steps:
@@ -94,17 +93,17 @@ class Run:
             **self.spec.hyperparameters,  # type: ignore[arg-type]
         )
 
-    def _evaluate(self, session: tasks.Session, losses: list[float], weights: list[float]) -> tuple[float, dict[str, float]]:
-        """Adds a point to the curve; returns the score that selection minimises and the metrics."""
+    def _evaluate(self, session: tasks.Session, since: Sequence[methods.Step]) -> tuple[float, dict[str, float]]:
+        """Adds a point to the curve, after these steps; returns the score that selection minimises and the metrics."""
         start = perf_counter()
         result = session.evaluate("validation")
         score = self._score(result.losses, session.prior_losses)
         self.curve.append(
             Point(
                 step=self.steps,
-                train_losses=finite(losses),
+                train_losses=finite(_mean([step.losses for step in since])),
                 validation_losses=finite(result.losses),
-                weights=finite(weights),
+                weights=finite(_mean([step.weights for step in since if step.weights is not None])),
                 score=finite([score])[0],
                 seconds=self.train + self.method,
             )
@@ -144,13 +143,9 @@ def untrained_losses(session: tasks.Session, batches: int) -> tuple[Tensor, None
         session.model.train(training)
 
 
-def _add(total: Tensor | None, value: Tensor | None) -> Tensor | None:
-    """A running sum that stays on its device."""
-    return value if total is None else total if value is None else total + value
-
-
-def _mean(total: Tensor | None, count: int) -> list[float]:
-    return [] if total is None else (total / count).tolist()
+def _mean(values: Sequence[Tensor]) -> list[float]:
+    """Mean ``[T]`` over the steps; nothing where there is nothing."""
+    return torch.stack(list(values)).mean(0).tolist() if values else []
 
 
 def finite(values: Sequence[float]) -> list[float | None]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchmetrics
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.functional import mean_squared_error
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from tasks.base import Evaluation, Kind, Session, Split, derive
 from tasks.inmemory import SupervisedProblem, split
@@ -28,11 +28,12 @@ _CHUNK = 8192
 
 _LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": cross_entropy, "regression": mse_loss}
 
-_METRICS: dict[str, Callable[[int], torchmetrics.Metric]] = {
-    "accuracy": lambda outputs: MulticlassAccuracy(outputs, average="micro", validate_args=False),
-    "mse": lambda outputs: torchmetrics.MeanSquaredError(),
-    "rmse": lambda outputs: torchmetrics.MeanSquaredError(squared=False),
+_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "accuracy": lambda outputs, labels: multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False),
+    "mse": mean_squared_error,
+    "rmse": lambda outputs, labels: mean_squared_error(outputs, labels, squared=False),
 }
+"""From all outputs and targets of a split at once: no accumulator is left over from another split or an earlier model."""
 
 
 class SupervisedSession(Session):
@@ -90,24 +91,16 @@ class SupervisedSession(Session):
     def evaluate(self, split: Split) -> Evaluation:
         inputs, *targets = {"validation": self._validation, "test": self._test}[split]
         tasks = self._problem.card.tasks
-        # New accumulators for every evaluation: nothing of one split, or of an earlier model, can leak into another.
-        accumulators = {
-            f"{task.name}/{metric.name}": (t, _METRICS[metric.name](self._problem.outputs[t]).to(inputs.device))
-            for t, task in enumerate(tasks)
-            for metric in task.metrics
-        }
-        sums = torch.zeros(len(tasks), device=inputs.device)
         with torch.no_grad(), evaluating(self.model):
-            for start in range(0, len(inputs), _CHUNK):
-                rows = slice(start, start + _CHUNK)
-                outputs, _ = self.net(inputs[rows])
-                chunk = [target[rows] for target in targets]
-                means = [loss(*pair) for loss, *pair in zip(self._losses, outputs, chunk, strict=True)]
-                sums += torch.stack(means) * len(inputs[rows])
-                for t, accumulator in accumulators.values():
-                    accumulator.update(outputs[t], chunk[t])
-        losses = tuple((sums / len(inputs)).tolist())
-        metrics = {key: float(accumulator.compute()) for key, (_, accumulator) in accumulators.items()}
+            chunks = [self.net(inputs[start : start + _CHUNK])[0] for start in range(0, len(inputs), _CHUNK)]
+            outputs = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True)]
+            pairs = list(zip(outputs, targets, strict=True))
+            losses = tuple(torch.stack([loss(*pair) for loss, pair in zip(self._losses, pairs, strict=True)]).tolist())
+            metrics = {
+                f"{task.name}/{metric.name}": float(_METRICS[metric.name](*pair))
+                for task, pair in zip(tasks, pairs, strict=True)
+                for metric in task.metrics
+            }
         return Evaluation(losses, metrics | self._problem.whole(losses, self.initial_losses))
 
 
