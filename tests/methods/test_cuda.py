@@ -34,6 +34,8 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
         there.clear()
         expected = one.backward(here.losses(), shared=here.shared())
         taken = two.backward(there.losses(), shared=there.shared())
+        linear.after_step(one, here.losses())
+        linear.after_step(two, there.losses())
         assert taken.losses.device.type == "cuda"
         assert all(p.grad is None or p.grad.device == p.device for p in there.parameters())
         assert linear.close(nets.grads(there.parameters()).cpu(), nets.grads(here.parameters()), 1e-6)
@@ -46,6 +48,7 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
 def test_state_saved_on_a_gpu_continues_on_the_host(name: str) -> None:
     net, balancer = build("cuda"), linear.create(name, 3, **FACTS).to("cuda")
     balancer.backward(net.losses(), shared=net.shared())
+    linear.after_step(balancer, net.losses())
     fresh = linear.create(name, 3, **FACTS)
     fresh.load_state_dict(copy.deepcopy(balancer.state_dict()))
     host = build("cpu")
