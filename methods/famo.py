@@ -45,14 +45,14 @@ class FAMO(LossWeighting):
     reforward = True
 
     def setup(self) -> None:
-        self.register_buffer("logits", torch.zeros(self.num_tasks))
-        self.register_buffer("before", torch.ones(self.num_tasks))
-        self.adam = Adam((self.num_tasks,), self.lr)
+        self.register_buffer("logits", torch.zeros(self.num_tasks, dtype=torch.float64))
+        self.register_buffer("before", torch.ones(self.num_tasks, dtype=torch.float64))
+        self.adam = Adam((self.num_tasks,), self.lr, torch.float64)
 
     def weights(self, losses: Tensor) -> Tensor:
         gaps = positive(self, losses - self.bound)
         self.before.copy_(gaps)
-        return (self.logits - gaps.log()).softmax(0)
+        return (self.logits - gaps.log()).softmax(0).to(losses)
 
     def observe(self, losses: Tensor) -> None:
         decrease = (self.before / positive(self, losses - self.bound)).log()

@@ -61,4 +61,4 @@ class LDCMTL(InitialLosses, LossMethod):
 
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on v
-        self.adam.step(self.v, gradients[0])
+        self.adam.step(self.v, gradients[0] / self.start.min())  # in units of the losses, so that Adam's epsilon is not

@@ -56,5 +56,5 @@ class STCH(LossMethod):
             return self.mu * (self.r.to(losses) * (losses - self.ideal) / self.mu).logsumexp(0)
         logarithms = positive(self, losses).log()
         ready, nadir = self.nadir.see(losses.detach())
-        smooth = ((logarithms - positive(self, nadir).log()) / self.mu).logsumexp(0)
+        smooth = ((logarithms - positive(self, torch.where(ready, nadir, 1.0)).log()) / self.mu).logsumexp(0)
         return torch.where(ready, self.num_tasks * self.mu * smooth, logarithms.sum())

@@ -31,8 +31,9 @@ def step(balancer: methods.Method, jacobian: Tensor, values: Tensor | None = Non
     """(direction ``[P]``, weights ``[T]``) of one backward pass."""
     theta, losses = losses_of(jacobian, values)
     taken = balancer.backward(losses, shared=[theta], **options)
-    move = jacobian @ theta.grad / (10 * (jacobian @ theta.grad).abs().max().clamp_min(torch.finfo(jacobian.dtype).tiny))
-    after_step(balancer, [loss.detach() * (1 - fall) for loss, fall in zip(losses, move, strict=True)])
+    values = torch.stack(losses).detach()
+    falls = (jacobian @ theta.grad) / values.abs().clamp_min(1e-8)  # what a step does to first order, relative; then at most a tenth
+    after_step(balancer, list(values * (1 - falls / (10 * falls.abs().max().clamp_min(torch.finfo(falls.dtype).tiny)))))
     return theta.grad, taken.weights
 
 
