@@ -43,9 +43,9 @@ class CoVWeighting(LossWeighting):
         variation = (squares / self.seen.clamp_min(1) + 1e-8).sqrt() / ratio_mean
         weights = torch.where(self.seen < 2, 1 / self.num_tasks, variation / variation.sum())
         ratio = torch.where(self.seen == 0, 1.0, size / mean)
-        self.seen += 1
-        moved = ratio_mean + (ratio - ratio_mean) / self.seen
-        squares += (ratio - ratio_mean) * (ratio - moved)
+        seen = self.seen.add_(1)
+        moved = ratio_mean + (ratio - ratio_mean) / seen
+        squares.addcmul_(ratio - ratio_mean, ratio - moved)
         ratio_mean.copy_(moved)
-        mean += (size - mean) / self.seen
+        mean.add_((size - mean) / seen)
         return weights.to(losses)

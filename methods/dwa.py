@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.card import Card, Hyperparameter
 from methods.families import LossWeighting
@@ -44,11 +44,10 @@ class DWA(LossWeighting):
         self.register_buffer("means", torch.zeros(3, self.num_tasks))  # of the window so far, of the last, of the one before
 
     def weights(self, losses: Tensor) -> Tensor:
-        known = torch.where(self.seen >= 2 * self.window, self.means[1:], 1.0)
-        last, before = positive(self, known)
+        seen, means = self.seen, self.means
+        last, before = positive(self, torch.where(seen >= 2 * self.window, means[1:], 1.0))
         weights = self.num_tasks * torch.softmax(last / before / self.tau, 0)
-        self.means[0] += losses / self.window
-        self.seen += 1
-        moved = torch.cat([torch.zeros_like(self.means[:1]), self.means[:2]])
-        self.means.copy_(torch.where(self.seen % self.window == 0, moved, self.means))
+        means[0].add_(losses, alpha=1 / self.window)
+        moved = nn.functional.pad(means[:2], (0, 0, 1, 0))
+        means.copy_(torch.where(seen.add_(1) % self.window == 0, moved, means))
         return weights.to(losses)

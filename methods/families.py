@@ -87,7 +87,7 @@ class LossMethod(Method):
 
     def _total(self, values: Tensor) -> Tensor:
         """Sum of the trained losses: not finite where one of them is not."""
-        return (values if len(self.tasks) == self.num_tasks else values[list(self.tasks)]).sum()
+        return values.sum() if len(self.tasks) == self.num_tasks else torch.stack([values[task] for task in self.tasks]).sum()
 
     def _derivatives(self, losses: Tensor) -> Tensor:
         """∂objective/∂L ``[T]``; the learned parameters take their step."""

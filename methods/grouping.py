@@ -29,7 +29,7 @@ def group_means(values: Tensor, groups: int) -> Tensor:
     end = index[-1]
     means = torch.zeros_like(ordered)
     for cut in [*reversed(cuts), torch.zeros_like(index)]:
-        start = cut[end]
+        start = torch.take(cut, end)  # cut[end] would wait for the device
         inside = (index[:-1] >= start) & (index[:-1] < end)
         means = torch.where(inside, (ordered * inside).sum() / (end - start), means)
         end = start

@@ -25,7 +25,7 @@ from methods.registry import register
         native_scale="mean",
         hyperparameters=(
             Hyperparameter("penalty", 0.05, "λ; above 1/2 a weight can turn negative", low=0.0, sweep=(0.005, 0.5), log=True),
-            Hyperparameter("lr", 0.025, "of Adam on v", low=0.0, sweep=(0.0025, 0.25), log=True),
+            Hyperparameter("lr", 1e-3, "of Adam on v", low=0.0, sweep=(1e-4, 1e-1), log=True),
             Hyperparameter(
                 "initial",
                 "first",
@@ -38,8 +38,9 @@ from methods.registry import register
         positive_losses=True,
         deviations=(
             "σ is a softmax of T learned numbers, the same for every input, where the paper has a small network that reads the features; "
-            "v has an Adam of its own; λ as on NYUv2; only neighbours are compared, so the order of the tasks matters, as in the paper; an "
-            "initial loss that is not positive is an error"
+            "v has an Adam of its own, at a rate usual for models, since a fast one gives everything to the smallest loss; λ as on NYUv2; "
+            "only neighbours are compared, so the order of the tasks matters, as in the paper; an initial loss that is not positive is an "
+            "error"
         ),
     )
 )

@@ -15,6 +15,9 @@ def positive(method: Method, losses: Tensor) -> Tensor:
     A zero loss then has a large but finite weight, and a negative one is descended, as fast as a positive one of its size: its own
     logarithm does not exist, and its reciprocal would climb it.
     """
-    method.count("clamped_loss", (losses.detach() < EPS).sum())
-    size = losses.detach().abs().clamp_min(EPS)
-    return losses + (size - losses.detach()) if losses.requires_grad else size
+    values = losses.detach()
+    if values.device.type == "cpu" and not bool((values < EPS).any()):
+        return losses  # the usual case; on other devices looking would wait for them
+    method.count("clamped_loss", (values < EPS).sum())
+    size = values.abs().clamp_min(EPS)
+    return losses + (size - values) if losses.requires_grad else size

@@ -21,8 +21,8 @@ class Window(nn.Module):
     @torch.no_grad()
     def see(self, losses: Tensor) -> tuple[Tensor, Tensor]:
         """(whether the window was complete before this step ``[]``, its mean so far ``[T]``); takes the losses ``[T]`` of this step."""
-        complete, mean = self.seen >= self.start + self.length, self.total / self.length
-        inside = (self.seen >= self.start) & ~complete
-        self.total += torch.where(inside, losses, 0.0).to(self.total)
-        self.seen += 1
+        seen, total = self.seen, self.total
+        complete, mean = seen >= self.start + self.length, total / self.length
+        total.add_(losses * ((seen >= self.start) & ~complete))
+        seen.add_(1)
         return complete, mean.to(losses)

@@ -93,3 +93,18 @@ def test_the_representation_on_a_gpu() -> None:
     losses = net.losses()
     weights = methods.create("mgda", 3, on="representation").backward(losses, representation=net.z).weights
     assert linear.close(net.update(), weights @ net.jacobian(), 1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if methods.card(name).family == "loss"])
+def test_a_step_of_a_loss_method_never_waits_for_the_gpu(name: str) -> None:
+    net, balancer = build("cuda"), linear.create(name, 3, **FACTS)
+    for step in range(3):
+        losses = net.losses()
+        with torch.no_grad():
+            again = net.losses()
+        torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step moves the state, and settles L(0)
+        try:
+            balancer.backward(losses, shared=net.shared())
+            linear.after_step(balancer, again)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -157,7 +157,7 @@ def test_ldc_mtl() -> None:
 
 
 def test_ldc_mtl_learns_to_close_the_gap() -> None:
-    balancer = linear.create("ldc_mtl", 2, penalty=0.5, initial="theory", initial_losses=[1.0, 1.0])
+    balancer = linear.create("ldc_mtl", 2, penalty=0.5, lr=0.025, initial="theory", initial_losses=[1.0, 1.0])
     weights_of(balancer, *[[1.0, 3.0]] * 400)
     sigma = balancer.v.softmax(0)
     assert sigma[0].item() > 0.7  # the penalty and the weighted loss both ask for more of the small one
