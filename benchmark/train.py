@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,9 @@ class Run:
         best, kept = math.inf, {}
         for step in range(1, spec.steps + 1):
             start = perf_counter()
-            losses, representation = session.losses(session.batch(step - 1))
+            batch = session.batch(step - 1)
+            before = random_state(parameters) if balancer.reforward else []
+            losses, representation = session.losses(batch)
             forward = perf_counter()
             outcome = balancer.backward(losses, shared=shared, representation=representation, last_layer=last_layer)
             backward = perf_counter()
@@ -64,9 +67,14 @@ class Run:
             for parameter in parameters:
                 parameter.grad = None  # what zero_grad() does, at a tenth of its cost
             since.append(outcome)
+            taken = backward - forward
+            if balancer.reforward:
+                stepped = perf_counter()
+                balancer.after_step(losses_again(session, batch, before))
+                taken += perf_counter() - stepped
             self.steps = step
-            self.method += backward - forward
-            self.train += perf_counter() - start - (backward - forward)
+            self.method += taken
+            self.train += perf_counter() - start - taken
             if step % spec.eval_every and step < spec.steps:
                 continue
             score, metrics = self._evaluate(session, since)
@@ -146,6 +154,39 @@ def untrained_losses(session: tasks.Session, batches: int) -> tuple[Tensor, None
 def _mean(values: Sequence[Tensor]) -> list[float]:
     """Mean ``[T]`` over the steps; nothing where there is nothing."""
     return torch.stack(list(values)).mean(0).tolist() if values else []
+
+
+@torch.no_grad()
+def losses_again(session: tasks.Session, batch: Any, random: list[Tensor]) -> list[Tensor]:
+    """Losses of a batch that the model was just trained on, in the same mode and with the dropout masks of then.
+
+    ``random`` is the :func:`random_state` of before the first forward pass. Buffers (BatchNorm's statistics) and the random state are
+    left as they were.
+    """
+    parameters, buffers = list(session.model.parameters()), list(session.model.buffers())
+    kept, now = [buffer.clone() for buffer in buffers], random_state(parameters)
+    set_random_state(parameters, random)
+    try:
+        return session.losses(batch)[0]
+    finally:
+        set_random_state(parameters, now)
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
+
+
+def random_state(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The state of the global generators that a model with these parameters draws from: the CPU's, then its GPUs'."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in _gpus(parameters))]
+
+
+def set_random_state(parameters: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    for device, each in zip(_gpus(parameters), state[1:], strict=True):
+        torch.cuda.set_rng_state(each, device)
+
+
+def _gpus(parameters: Sequence[Tensor]) -> list[torch.device]:
+    return list(dict.fromkeys(p.device for p in parameters if p.device.type == "cuda"))
 
 
 def finite(values: Sequence[float]) -> list[float | None]:

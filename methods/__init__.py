@@ -65,6 +65,7 @@ def create(
     kinds: Sequence[str] | None = None,
     initial_losses: Sequence[float] | None = None,
     prior_losses: Sequence[float] | None = None,
+    preference: Sequence[float] | None = None,
     **hyperparameters: Any,
 ) -> Method:
     """Builds a method by its registry name.
@@ -79,6 +80,8 @@ def create(
         kinds: ``classification`` or ``regression`` for each task, where a likelihood matters.
         initial_losses: ``[T]`` theoretical losses of an untrained network (log K, mean ‖y‖², ...).
         prior_losses: ``[T]`` losses of the best constant prediction (label entropy, label variance, ...).
+        preference: T numbers > 0, the trade-off that preference scalarisations (``tchebycheff``, ``pbi``, ...) look for; only their
+            ratios matter (they are rescaled to sum 1). Other methods ignore it; ``priority`` works on top of any.
         **hyperparameters: as the method's card declares them.
 
     Raises:
@@ -92,5 +95,6 @@ def create(
         kinds=kinds,
         initial_losses=initial_losses,
         prior_losses=prior_losses,
+        preference=preference,
         **hyperparameters,
     )

@@ -28,9 +28,8 @@ class Adam(nn.Module):
     @torch.no_grad()
     def step(self, value: Tensor, gradient: Tensor) -> None:
         """Moves ``value`` in place."""
-        self.steps += 1
-        self.first.lerp_(gradient.to(self.first), 1 - self.betas[0])
-        self.second.lerp_(gradient.to(self.second).square(), 1 - self.betas[1])
-        first = self.first / (1 - self.betas[0] ** self.steps)
-        second = self.second / (1 - self.betas[1] ** self.steps)
-        value.sub_(self.lr * first / (second.sqrt() + 1e-8))
+        (beta1, beta2), steps = self.betas, self.steps.add_(1)
+        gradient = gradient.to(self.first)
+        first = self.first.lerp_(gradient, 1 - beta1) / (1 - beta1**steps)
+        second = self.second.lerp_(gradient.square(), 1 - beta2) / (1 - beta2**steps)
+        value.sub_(first.mul_(self.lr).div_(second.sqrt_().add_(1e-8)))

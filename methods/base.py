@@ -19,17 +19,21 @@ from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
 KINDS = ("classification", "regression", "objective")
-RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses")
+RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses", "preference")
 """Arguments of ``methods.create`` that are no attributes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a method may know of its tasks beyond their losses; each ``[T]`` or unknown."""
+    """What a method may know of its tasks beyond their losses; each ``[T]`` or unknown.
+
+    ``preference`` is no property of the tasks but the trade-off that is wanted between them: > 0, sum 1, equal unless given.
+    """
 
     kinds: tuple[str, ...] | None = None
     initial_losses: tuple[float, ...] | None = None
     prior_losses: tuple[float, ...] | None = None
+    preference: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,12 @@ class Method(nn.Module, ABC):
         card: what the method is and promises.
         priority: ``[T]``, mean 1; multiplies the weights that the method finds ("additional weights on top").
         backward_passes: passes through the shared trunk so far.
+        reforward: whether the method learns from the losses of the same batch after the model's step; :meth:`after_step` must then
+            follow every backward pass.
     """
 
     card: ClassVar[Card]
+    reforward: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Method(nn.Module, ABC):
         kinds: Sequence[str] | None = None,
         initial_losses: Sequence[float] | None = None,
         prior_losses: Sequence[float] | None = None,
+        preference: Sequence[float] | None = None,
         **hyperparameters: Any,
     ) -> None:
         super().__init__()
@@ -82,6 +90,7 @@ class Method(nn.Module, ABC):
             kinds=_per_task(kinds, num_tasks, f"{name}: kinds"),
             initial_losses=_per_task(initial_losses, num_tasks, f"{name}: initial_losses"),
             prior_losses=_per_task(prior_losses, num_tasks, f"{name}: prior_losses"),
+            preference=_preference(preference, num_tasks, name),
         )
         for kind in self.facts.kinds or ():
             if kind not in KINDS:
@@ -95,6 +104,7 @@ class Method(nn.Module, ABC):
         self._counts: Counter[str] = Counter()
         self._device_counts: dict[str, Tensor] = {}
         self._rows: jacobian.Rows | None = None
+        self._awaits = False
         for key, value in self.card.resolve(hyperparameters).items():
             if key in RESERVED or key in vars(self) or any(hasattr(base, key) for base in type(self).__bases__):
                 raise MethodError(f"{name}: hyperparameter {key!r} would hide an attribute or argument that every method has: rename it")
@@ -142,6 +152,16 @@ class Method(nn.Module, ABC):
     def calibrate(self, losses: Tensor, sizes: Sequence[int] | None = None) -> None:
         """Takes losses ``[k, T]`` of the untrained model (eval mode, no gradients) on k batches with these numbers of samples."""
 
+    def after_step(self, losses: Losses) -> None:
+        """Takes the losses ``[T]`` of the last batch again, after the model's step; needs no gradients. Only where ``reforward`` is set.
+
+        The second forward pass is the caller's: under ``torch.no_grad()``, in train mode like the first, with BatchNorm's running
+        statistics and the random state put back afterwards (``benchmark/train.py`` shows how).
+
+        Raises:
+            MethodError: not T scalar losses, or no backward pass came before.
+        """
+
     @property
     def events(self) -> dict[str, int]:
         """What was counted: clamped losses, solver certificates that failed. Reading waits for the device."""
@@ -160,24 +180,27 @@ class Method(nn.Module, ABC):
             self._counts[event] += times
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"generator": self.generator.get_state(), "names": self._names}
+        return {"generator": self.generator.get_state(), "names": self._names, "awaits": self._awaits}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"].cpu())
         self._names = state["names"]
+        self._awaits = state["awaits"]
 
     def extra_repr(self) -> str:
         return ", ".join([self.card.name, *(f"{h.name}={getattr(self, h.name)!r}" for h in self.card.hyperparameters)])
 
     # -- what the three families share ---------------------------------------------------------------------------------------------
 
-    def _scalars(self, losses: Losses) -> list[Tensor]:
-        """The T losses as 0-d tensors, in a fixed order."""
+    def _scalars(self, losses: Losses, graph: bool = True) -> list[Tensor]:
+        """The T losses as 0-d tensors, in a fixed order; ``graph`` says that some must have one, and that a stacked tensor is slow."""
         name, names = self.card.name, self._names
         if isinstance(losses, (list, tuple)):
             given: Sequence[Tensor] = losses
         elif isinstance(losses, Tensor):
-            warnings.warn("one stacked tensor of losses makes every backward pass walk all T heads: pass T separate scalars", stacklevel=3)
+            if graph:
+                slow = "one stacked tensor of losses makes every backward pass walk all T heads: pass T separate scalars"
+                warnings.warn(slow, stacklevel=3)
             given = losses.unbind() if losses.dim() else [losses]
         elif isinstance(losses, Mapping):
             names = names or tuple(losses)
@@ -196,7 +219,7 @@ class Method(nn.Module, ABC):
             if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
                 what = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
                 raise MethodError(f"{name}: loss {index} is {what}; expected a floating-point tensor with one element")
-        if not any(given[task].requires_grad for task in self.tasks):
+        if graph and not any(given[task].requires_grad for task in self.tasks):
             raise MethodError(f"{name}: no loss requires a gradient; expected losses of a model in training, outside torch.no_grad()")
         if names is not self._names:
             self._names = names
@@ -265,6 +288,16 @@ def _priority(priority: Sequence[float] | None, num_tasks: int, name: str) -> li
     if len(given) != num_tasks or not all(math.isfinite(p) and p >= 0 for p in given) or not sum(given) > 0:
         raise MethodError(f"{name}: priority is {priority!r}; expected {num_tasks} numbers >= 0, not all zero")
     return [p * num_tasks / sum(given) for p in given]
+
+
+def _preference(preference: Sequence[float] | None, num_tasks: int, name: str) -> tuple[float, ...]:
+    if preference is None:
+        return (1.0 / num_tasks,) * num_tasks
+    numbers = isinstance(preference, Iterable) and all(hasattr(p, "__float__") for p in preference)
+    given = [float(p) for p in preference] if numbers else []
+    if len(given) != num_tasks or not all(0 < p < math.inf for p in given):
+        raise MethodError(f"{name}: preference is {preference!r}; expected {num_tasks} numbers > 0")
+    return tuple(p / sum(given) for p in given)
 
 
 def _per_task(values: Sequence[Any] | None, num_tasks: int, what: str) -> tuple[Any, ...] | None:

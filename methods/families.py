@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -40,12 +40,17 @@ class LossMethod(Method):
         grad_scaler: Any = None,
     ) -> Step:
         scalars = self._scalars(losses)
+        if self._awaits:
+            raise MethodError(
+                f"{self.card.name} learns from the losses after the model's step, and has not seen them: after optimizer.step(), call "
+                "balancer.after_step(losses) with the losses of the same batch, computed again without gradients"
+            )
         with jacobian.plain_mode(scalars[0].device):
             stacked = self._stack(scalars)
             values = stacked.detach()
-            total = (values if len(self.tasks) == self.num_tasks else values[list(self.tasks)]).sum()
+            total = self._total(values)
             # Where a trained loss is not finite the weights are nan, so that every gradient is: 0 * inf and 0 * nan are nan.
-            weights = torch.add(self._protected(values, total), total, alpha=0.0)
+            weights = torch.add(self._protected(self._derivatives, values, total), total, alpha=0.0)
             factor = self._factor()
             if self.scale == "grad_norm":
                 parameters = self._shared(shared)
@@ -61,7 +66,28 @@ class LossMethod(Method):
             if stacked.requires_grad:
                 torch.autograd.backward(stacked, weights if scaler == 1.0 else weights * scaler)
             self._passed(1)
+        if self.reforward:
+            vars(self)["_awaits"] = True
         return Step(values, weights)
+
+    def after_step(self, losses: Losses) -> None:
+        if not self.reforward:
+            return
+        if not self._awaits:
+            raise MethodError(f"{self.card.name}: after_step() has no step to follow; call it once after every backward() and model step")
+        scalars = self._scalars(losses, graph=False)
+        with torch.no_grad(), torch.autocast(scalars[0].device.type, enabled=False):
+            values = self._stack(scalars).detach()
+            self._protected(self.observe, values, self._total(values))
+        vars(self)["_awaits"] = False
+
+    def observe(self, losses: Tensor) -> None:
+        """Learns from the losses ``[T]`` of the last batch after the model's step; a ``reforward`` method says how."""
+        raise MethodError(f"{self.card.name} asks for the losses after the step but has no observe() to learn from them")
+
+    def _total(self, values: Tensor) -> Tensor:
+        """Sum of the trained losses: not finite where one of them is not."""
+        return values.sum() if len(self.tasks) == self.num_tasks else torch.stack([values[task] for task in self.tasks]).sum()
 
     def _derivatives(self, losses: Tensor) -> Tensor:
         """∂objective/∂L ``[T]``; the learned parameters take their step."""
@@ -72,18 +98,20 @@ class LossMethod(Method):
             self.learn(gradients)
         return torch.zeros_like(losses) if weights is None else weights
 
-    def _protected(self, losses: Tensor, total: Tensor) -> Tensor:
-        """The derivatives; where the losses are not finite (as their total then is not), the method's state stays as it was."""
+    def _protected(self, act: Callable[[Tensor], Any], losses: Tensor, total: Tensor) -> Any:
+        """``act(losses)``; where the losses are not finite (as their total then is not), the method's state stays as it was."""
         state = self._state(losses.device)
         if not state:
-            return self._derivatives(losses)
-        before = [tensor.detach().clone() for tensor in state]
-        weights = self._derivatives(losses)
+            return act(losses)
         finite = total.isfinite()
+        if finite.device.type == "cpu":  # where looking costs no wait for a device
+            return act(losses) if finite else torch.full_like(losses, math.nan)
+        before = [tensor.detach().clone() for tensor in state]
+        result = act(losses)
         with torch.no_grad():
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(torch.where(finite, tensor, old))
-        return weights
+        return result
 
     def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
         """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""

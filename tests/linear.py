@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import methods
+from methods.base import Losses
 
 
 def create(name: str, num_tasks: int, **options: Any) -> methods.Method:
@@ -30,7 +31,17 @@ def step(balancer: methods.Method, jacobian: Tensor, values: Tensor | None = Non
     """(direction ``[P]``, weights ``[T]``) of one backward pass."""
     theta, losses = losses_of(jacobian, values)
     taken = balancer.backward(losses, shared=[theta], **options)
+    values = torch.stack(losses).detach()
+    falls = (jacobian @ theta.grad) / values.abs().clamp_min(1e-8)  # what a step does to first order, relative; then at most a tenth
+    after_step(balancer, list(values * (1 - falls / (10 * falls.abs().max().clamp_min(torch.finfo(falls.dtype).tiny)))))
     return theta.grad, taken.weights
+
+
+def after_step(balancer: methods.Method, losses: Losses) -> None:
+    """What a loop owes a method that learns from the losses after the step."""
+    if balancer.reforward:
+        with torch.no_grad():
+            balancer.after_step(losses)
 
 
 def direction(name: str, jacobian: Tensor, values: Tensor | None = None, **options: Any) -> Tensor:

@@ -13,7 +13,7 @@ import methods
 import tasks
 from benchmark.executors import Job
 from benchmark.records import RunRecord, TrialSpec, check, decode, encode
-from benchmark.train import Diverged, Run, untrained_losses
+from benchmark.train import Diverged, Run, losses_again, random_state, untrained_losses
 from benchmark.trial import execute, failure
 
 NAMES = methods.names()
@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_changes_nothing(method: str,
     def broken(session: SupervisedSession, batch: Any) -> Any:
         nonlocal steps
         losses, z = forward(session, batch)
-        steps += session.model.training
+        steps += session.model.training and torch.is_grad_enabled()
         if steps == 4:
             assert job.balancer is not None
             kept["model"] = {name: value.clone() for name, value in session.model.state_dict().items()}
@@ -183,3 +183,48 @@ def test_losses_of_the_untrained_model_leave_it_as_it_was() -> None:
     assert session.model.training
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(value, state[name]) for name, value in session.model.state_dict().items())
+
+
+def test_a_second_forward_pass_leaves_no_trace() -> None:
+    """Lesson 14: BatchNorm's statistics and the random state, with the dropout masks of the first pass."""
+    from tasks.supervised import SupervisedSession
+
+    session = tasks.problem("wine").open(0, 16)
+    assert isinstance(session, SupervisedSession)
+    session.net.trunk.append(torch.nn.BatchNorm1d(session.net.last_shared.out_features))
+    session.net.trunk.append(torch.nn.Dropout())
+    parameters = list(session.model.parameters())
+    before = random_state(parameters)
+    first, _ = session.losses(session.batch(0))
+    state = {name: value.clone() for name, value in session.model.state_dict().items()}
+    random = torch.get_rng_state()
+    again = losses_again(session, session.batch(0), before)
+    assert not any(loss.requires_grad for loss in again)
+    assert all(map(torch.equal, again, first))  # the model has not moved: same mode, same masks
+    assert session.model.training
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, state[name]) for name, value in session.model.state_dict().items())
+    with torch.random.fork_rng(devices=[]):
+        other, _ = session.losses(session.batch(0))
+    assert not all(map(torch.equal, other, first))  # other masks
+
+
+def test_the_model_of_a_reforward_method_trains_as_if_it_were_seen_once() -> None:
+    """With FAMO's rates at zero it is GLS, up to the size of its weights: the second pass changes nothing of the run."""
+    import methods.famo
+
+    seen: list[int] = []
+    observe = methods.famo.FAMO.observe
+
+    def spy(self: methods.famo.FAMO, losses: torch.Tensor) -> None:
+        seen.append(len(losses))
+        observe(self, losses)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(methods.famo.FAMO, "observe", spy)
+        record = run(method="famo", hyperparameters=methods.card("famo").resolve({"lr": 0.0}))
+    assert seen == [3] * 6
+    assert record.cost is not None
+    assert record.cost.backward_passes == 6
+    gls = run(method="gls")
+    assert [p.train_losses[0] for p in record.curve] == pytest.approx([p.train_losses[0] for p in gls.curve], rel=1e-3)

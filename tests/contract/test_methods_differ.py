@@ -10,8 +10,11 @@ import methods
 from tests import linear
 from tests.inputs import gaussian
 
-STEPS = 6
-ROWS = torch.tensor([[1.0], [30.0], [0.05]], dtype=torch.float64)
+STEPS = 30
+QUICK = {"window": 1, "lr": 0.1}
+LOSSES = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64)
+ROWS = (torch.tensor([1.0, 30.0, 0.05], dtype=torch.float64), LOSSES)
+"""Sizes of the gradients: at odds with the losses, and in proportion to them, where methods that divide by the losses are told apart."""
 FACTS = {
     "initial_losses": [5.0, 0.7, 40.0],
     "prior_losses": [0.9, 2.0, 11.0],
@@ -20,14 +23,15 @@ FACTS = {
 
 
 def trajectory(name: str) -> Tensor:
-    """Unit directions on an ill-scaled, conflicting problem: the same gradients and losses for every method."""
-    balancer = linear.create(name, 3, **FACTS)
+    """Unit directions on two ill-scaled, conflicting problems: the same gradients and losses for every method, all of them quick."""
+    quick = {h.name: QUICK[h.name] for h in methods.card(name).hyperparameters if h.name in QUICK}
     found = []
-    for k in range(STEPS):
-        jacobian = (gaussian(3, 5, seed=k) + 2 * gaussian(3, 5, seed=99)) * ROWS
-        jacobian[2] -= 0.03 * jacobian[0]
-        values = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64) * 0.9 ** (k * torch.arange(3))
-        found.append(linear.unit(linear.step(balancer, jacobian, values)[0]))
+    for sizes in ROWS:
+        balancer = linear.create(name, 3, **FACTS, **quick)
+        for k in range(STEPS):
+            jacobian = (gaussian(3, 5, seed=k) + 2 * gaussian(3, 5, seed=99)) * sizes[:, None]
+            jacobian[2] -= 0.03 * jacobian[0]
+            found.append(linear.unit(linear.step(balancer, jacobian, LOSSES * 0.9 ** (k * torch.arange(3)))[0]))
     return torch.stack(found)
 
 

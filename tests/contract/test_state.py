@@ -78,6 +78,7 @@ def test_the_order_of_names_is_saved(name: str) -> None:
     def named(order: list[int]) -> Tensor:
         theta, losses = linear.losses_of(jacobian, values)
         balancer.backward({f"task {t}": losses[t] for t in order}, shared=[theta])
+        linear.after_step(balancer, {f"task {t}": losses[t] for t in order})
         return theta.grad
 
     named([0, 1, 2])

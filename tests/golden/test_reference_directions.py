@@ -86,3 +86,45 @@ def test_scalarisers() -> None:
     balancer.log_variance.data = torch.tensor([-0.5, 0.0, 1.0])
     assert balancer.objective(losses).item() == pytest.approx(expected["uw_s"]["value"], rel=1e-6)
     assert agree(linear.step(balancer, jacobian, losses)[0], expected["uw_s"]["grad_wrt_losses"])
+
+
+SCALARISERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gls": ("gls", {}),
+    "imtl_l": ("imtl_l", {}),
+    "stch": ("stch", {"form": "raw", "mu": 0.1}),
+    "stch_mu1": ("stch", {"form": "raw", "mu": 1.0}),
+    "cosmos": ("cosmos", {"preference": [0.2, 0.3, 0.5]}),
+    "pbi": ("pbi", {"preference": [2, 3, 5]}),
+}
+
+
+@pytest.mark.parametrize("key", SCALARISERS)
+def test_values_and_gradients_of_scalarisers(key: str) -> None:
+    name, options = SCALARISERS[key]
+    expected = REFERENCE["scalarizers"][key]
+    losses = tensor(expected["losses"])
+    assert linear.create(name, 3, **options).objective(losses).item() == pytest.approx(expected["value"], rel=1e-6)
+    assert agree(linear.direction(name, torch.eye(3, dtype=torch.float64), losses, **options), expected["grad_wrt_losses"])
+
+
+def test_dwa_after_two_epochs() -> None:
+    expected = REFERENCE["scalarizers"]["dwa"]
+    balancer, jacobian = linear.create("dwa", 3, window=1), torch.eye(3, dtype=torch.float64)
+    for past in ([1.0, 2.0, 4.0], [0.5, 1.9, 4.4]):
+        assert linear.step(balancer, jacobian, tensor(past))[1].tolist() == [1.0] * 3
+    losses = tensor(expected["losses"])
+    weights = linear.step(balancer, jacobian, losses)[1]
+    assert agree(weights, expected["grad_wrt_losses"])
+    assert (weights @ losses).item() == pytest.approx(expected["value"], rel=1e-6)
+
+
+def test_famo_logits() -> None:
+    first = REFERENCE["scalarizers"]["famo"]
+    assert agree(linear.direction("famo", torch.eye(3, dtype=torch.float64), tensor(first["losses"])), first["grad_wrt_losses"])
+    expected = REFERENCE["scalarizers"]["famo_logits_after_updates"]
+    balancer = linear.create("famo", 3, lr=expected["lr"], gamma=expected["weight_decay"])
+    sequence = [tensor(losses) for losses in expected["losses_sequence"]]
+    for before, after, logits in zip(sequence, sequence[1:], expected["logits"], strict=False):
+        balancer.backward(linear.losses_of(torch.eye(3, dtype=torch.float64), before)[1])
+        balancer.after_step(list(after))
+        assert agree(balancer.logits.double(), logits)

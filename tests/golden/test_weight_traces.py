@@ -5,6 +5,7 @@ Write the file again with ``python -m tests.golden.test_weight_traces``.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ FACTS = {
     "prior_losses": [0.9, 2.0, 11.0],
     "kinds": ["classification", "regression", "regression"],
 }
-VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mgda frank_wolfe": ("mgda", {"solver": "frank_wolfe"}),
     "mgda l2": ("mgda", {"normalize": "l2"}),
     "mgda loss+": ("mgda", {"normalize": "loss+"}),
@@ -28,6 +29,15 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "gradnorm theory": ("gradnorm", {"initial": "theory"}),
     "rlw dirichlet": ("rlw", {"distribution": "dirichlet"}),
     "uncertainty half": ("uncertainty", {"coefficient": "half"}),
+    "dwa short": ("dwa", {"window": 3}),
+    "igb_v1 short": ("igb_v1", {"window": 3}),
+    "stch short": ("stch", {"window": 2, "warmup": 1, "mu": 0.2}),
+    "stch raw": ("stch", {"form": "raw", "preference": [1, 2, 3]}),
+    "ldc_mtl theory": ("ldc_mtl", {"initial": "theory"}),
+    "tchebycheff preferring": ("tchebycheff", {"preference": [1, 200, 1]}),
+    "pnorm preferring": ("pnorm", {"preference": [1, 20, 1]}),
+    "pbi preferring": ("pbi", {"preference": [1, 20, 1]}),
+    "cosmos preferring": ("cosmos", {"preference": [1, 20, 1]}),
 }
 ALL = {**{name: (name, {}) for name in methods.names()}, **VARIANTS}
 

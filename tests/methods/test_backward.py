@@ -63,12 +63,14 @@ def test_gradients_accumulate_over_micro_batches(name: str) -> None:
         net.clear()
         net.x = net.x.roll(batch, 1)
         balancer.backward(net.losses(), shared=net.shared())
+        linear.after_step(balancer, net.losses())
         parts.append(nets.grads(net.parameters()))
     net, balancer = nets.build(), create(name)
     first: list[torch.Tensor | None] = []
     for batch in range(2):
         net.x = net.x.roll(batch, 1)
         balancer.backward(net.losses(), shared=net.shared())
+        linear.after_step(balancer, net.losses())
         first = first or [p.grad for p in net.parameters()]
     assert linear.close(nets.grads(net.parameters()), parts[0] + parts[1], 1e-9)
     assert all(p.grad is old for p, old in zip(net.parameters(), first, strict=True))  # in place, as a plain backward accumulates
@@ -89,6 +91,8 @@ def test_the_first_step_settles_the_order_of_a_dict(name: str) -> None:
     balancer.backward(dict(zip("abc", net.losses(), strict=True)), shared=net.shared())
     twin_net, twin = nets.build(), create(name)
     twin.backward(twin_net.losses(), shared=twin_net.shared())
+    linear.after_step(twin, twin_net.losses())
+    linear.after_step(balancer, dict(zip("bca", [net.losses()[t] for t in (1, 2, 0)], strict=True)))
     for given in (net, twin_net):
         given.clear()
     a, b, c = net.losses()
@@ -203,6 +207,7 @@ def test_the_buffer_survives_a_change_of_shapes(name: str) -> None:
     balancer = create(name)
     small, large = nets.build(), nets.build(norm=True)
     balancer.backward(small.losses(), shared=small.shared())
+    linear.after_step(balancer, small.losses())
     weights = balancer.backward(large.losses(), shared=large.shared()).weights
     assert linear.close(large.update(), weights @ large.jacobian(), 1e-6)
 

@@ -34,6 +34,8 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
         there.clear()
         expected = one.backward(here.losses(), shared=here.shared())
         taken = two.backward(there.losses(), shared=there.shared())
+        linear.after_step(one, here.losses())
+        linear.after_step(two, there.losses())
         assert taken.losses.device.type == "cuda"
         assert all(p.grad is None or p.grad.device == p.device for p in there.parameters())
         assert linear.close(nets.grads(there.parameters()).cpu(), nets.grads(here.parameters()), 1e-6)
@@ -46,6 +48,7 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
 def test_state_saved_on_a_gpu_continues_on_the_host(name: str) -> None:
     net, balancer = build("cuda"), linear.create(name, 3, **FACTS).to("cuda")
     balancer.backward(net.losses(), shared=net.shared())
+    linear.after_step(balancer, net.losses())
     fresh = linear.create(name, 3, **FACTS)
     fresh.load_state_dict(copy.deepcopy(balancer.state_dict()))
     host = build("cpu")
@@ -90,3 +93,18 @@ def test_the_representation_on_a_gpu() -> None:
     losses = net.losses()
     weights = methods.create("mgda", 3, on="representation").backward(losses, representation=net.z).weights
     assert linear.close(net.update(), weights @ net.jacobian(), 1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if methods.card(name).family == "loss"])
+def test_a_step_of_a_loss_method_never_waits_for_the_gpu(name: str) -> None:
+    net, balancer = build("cuda"), linear.create(name, 3, **FACTS)
+    for step in range(3):
+        losses = net.losses()
+        with torch.no_grad():
+            again = net.losses()
+        torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step moves the state, and settles L(0)
+        try:
+            balancer.backward(losses, shared=net.shared())
+            linear.after_step(balancer, again)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
