@@ -96,3 +96,13 @@ def test_the_prior_loss_divides() -> None:
 def test_a_first_batch_with_a_zero_loss_is_an_error(name: str) -> None:
     with pytest.raises(methods.LossRangeError, match="that of task 1 is 0; expected a finite number > 0"):
         weights(methods.create(name, 2, initial="first"), [1.0, 0.0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_state_of_a_run_that_has_not_begun_begins_anew(name: str) -> None:
+    untouched = methods.create(name, 2, initial="first").state_dict()
+    used = methods.create(name, 2, initial="first")
+    weights(used, [2.0, 5.0])
+    used.load_state_dict(untouched)
+    assert bool(weights(used, [4.0, 1.0]).isfinite().all())
+    assert used.start.tolist() == [4.0, 1.0]

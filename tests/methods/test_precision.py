@@ -1,5 +1,7 @@
 """Autocast, loss scaling, mixed dtypes, memory formats and sparse gradients."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -66,6 +68,27 @@ def test_the_gramian_is_exact_whatever_the_matmul_precision(precision: str, dtyp
         torch.set_float32_matmul_precision(before)
     assert gramian.dtype == torch.float32
     assert linear.close(gramian.double(), values @ values.T, 1e-6)
+
+
+@pytest.mark.parametrize("product", [lambda rows: rows.gramian(), lambda rows: rows.combine(torch.ones(3))], ids=["gramian", "combine"])
+def test_products_are_taken_at_the_highest_precision(product: Callable[[Rows], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host may have no faster, coarser product to show the difference."""
+    seen = []
+
+    @contextmanager
+    def watched() -> Iterator[None]:
+        with exact():
+            seen.append(torch.get_float32_matmul_precision())
+            yield
+
+    exact = jacobian.exact_matmul
+    monkeypatch.setattr(jacobian, "exact_matmul", watched)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        product(random_rows()[0])
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["highest"]
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch < 2.9")
