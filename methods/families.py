@@ -7,8 +7,9 @@ whole Jacobian (:class:`JacobianMethod`), and says how the T losses become one u
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -285,6 +286,29 @@ class JacobianMethod(_GradientMethod):
 
     Priorities multiply the rows that ``direction`` sees, since its result need not be a weighted sum of them.
     """
+
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """Names of buffers whose size depends on J: they are None until :meth:`remembered` first asks for them."""
+
+    def setup(self) -> None:
+        for name in self.remembers:
+            self.register_buffer(name, None)
+
+    def remembered(self, name: str, like: Tensor) -> Tensor:
+        """The buffer ``name``, of the shape, dtype and device of ``like``; zeros at first, and again (with a warning) if those change."""
+        buffer = getattr(self, name)
+        if buffer is None or (buffer.shape, buffer.dtype, buffer.device) != (like.shape, like.dtype, like.device):
+            if buffer is not None:
+                warnings.warn(f"{self.card.name}: the shared gradients changed shape, dtype or device; {name} starts anew", stacklevel=2)
+            buffer = torch.zeros_like(like)
+            setattr(self, name, buffer)
+        return buffer  # type: ignore[no-any-return]
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        for name in self.remembers:
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @abstractmethod
     def direction(self, jacobian: Tensor, losses: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
@@ -143,3 +145,11 @@ def _excess(gramian: Array, weights: Array) -> tuple[float, Array]:
 def _gap(gramian: Array, weights: Array) -> float:
     norm, excess = _excess(gramian, weights)
     return max(float(excess.max()), 0.0) / norm if norm > 0 else 0.0
+
+
+def project_simplex(point: Tensor) -> Tensor:
+    """The nearest point ``[T]`` of the simplex, by sorting (Held, Wolfe & Crowder, Math. Programming 6, 1974)."""
+    ordered = point.sort(descending=True).values
+    excess = (ordered.cumsum(0) - 1) / torch.arange(1, len(point) + 1, dtype=point.dtype)
+    last = int((ordered > excess).nonzero().max())
+    return (point - excess[last]).clamp(min=0)

@@ -10,6 +10,9 @@ from torch import Tensor
 import methods
 from methods.base import Losses
 
+WEIGHTED = [name for name in methods.names() if methods.card(name).family != "jacobian"]
+"""Methods whose update is a weighted sum of the task gradients, and that say with which weights."""
+
 
 def create(name: str, num_tasks: int, **options: Any) -> methods.Method:
     """A method that has all the facts it may ask for, calibrated where it wants to be; facts are 1 unless given."""

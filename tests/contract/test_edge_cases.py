@@ -13,7 +13,7 @@ from tests.inputs import INPUTS, gaussian, with_zero_row
 NAMES = methods.names()
 GRADIENT = [name for name in NAMES if methods.card(name).family != "loss"]
 ZERO_ROW_STOPS = {"mgda"}  # the shortest convex combination with a zero gradient is zero
-KEEPS_STATE_OF_ABSENT_TASKS = {"gradnorm"}  # w has T entries and sums to T, and drives the heads too
+KEEPS_STATE_OF_ABSENT_TASKS = {"gradnorm", "excess_mtl", "moco"}  # weights have T entries and a fixed sum; gradnorm's drive the heads too
 
 
 def snapshot(balancer: methods.Method) -> dict[str, Tensor]:

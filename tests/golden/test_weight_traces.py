@@ -43,16 +43,16 @@ ALL = {**{name: (name, {}) for name in methods.names()}, **VARIANTS}
 
 
 def trace(entrant: str) -> dict[str, list[float]]:
-    """Weights ``[T]`` at the chosen steps, while losses fall at different rates and gradients turn."""
+    """Weights ``[T]`` (the direction ``[P]`` where there are none) at the chosen steps, while losses fall and gradients turn."""
     name, options = ALL[entrant]
     balancer = linear.create(name, 3, seed=1, **FACTS, **options)
     found = {}
     for step in range(max(STEPS) + 1):
         jacobian = gaussian(3, 4, seed=step) * torch.tensor([[1.0], [2.0], [0.5]])
         values = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64) * 0.97 ** (step * torch.arange(3))
-        weights = linear.step(balancer, jacobian, values)[1]
-        if step in STEPS and weights is not None:
-            found[str(step)] = weights.tolist()
+        update, weights = linear.step(balancer, jacobian, values)
+        if step in STEPS:
+            found[str(step)] = (update if weights is None else weights).tolist()
     return found
 
 
