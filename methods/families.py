@@ -137,6 +137,9 @@ class GramianMethod(_GradientMethod):
     zero_rows: ClassVar[str] = "absent"
     """``absent``: a task whose gradient is zero gets weight 0 and ``weights`` sees the others only; ``seen``: ``weights`` sees them all."""
 
+    rounding: float = torch.finfo(torch.float64).eps
+    """Relative rounding of the Gramian that ``weights`` is given, that of the gradients' dtype: what is below it is zero."""
+
     @abstractmethod
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights ``[T]`` from G = J Jᵀ ``[T, T]`` and losses ``[T]``, all float64 on the host, all finite; some row is not zero."""
@@ -225,14 +228,19 @@ class GramianMethod(_GradientMethod):
         alive = gramian.diagonal() > 0
         if not bool(alive.any()):
             return torch.zeros_like(losses)
-        if self.zero_rows == "seen" or bool(alive.all()):
-            weights = self.weights(gramian, losses)
-        else:
-            weights = torch.zeros_like(losses)
-            weights[alive] = self.weights(gramian[alive][:, alive], losses[alive])
+        vars(self)["rounding"] = eps
+        weights = self._weights_of_alive(gramian, losses, alive)
         if weights.shape != losses.shape:
             raise MethodError(f"{self.card.name}: weights() returned shape {tuple(weights.shape)}; expected ({self.num_tasks},)")
         return weights * (self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor())
+
+    def _weights_of_alive(self, gramian: Tensor, losses: Tensor, alive: Tensor) -> Tensor:
+        """Weights ``[T]``, with 0 for a task whose gradient is zero unless the method wants to see it."""
+        if self.zero_rows == "seen" or bool(alive.all()):
+            return self.weights(gramian, losses)
+        weights = torch.zeros_like(losses)
+        weights[alive] = self.weights(gramian[alive][:, alive], losses[alive])
+        return weights
 
 
 class JacobianMethod(_GradientMethod):

@@ -1,0 +1,210 @@
+"""Quadratic programs over the positive orthant: projections on the dual cone {x: Jx >= 0}, and the priority constraints of PCD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods.solvers.matrix import EPS, Array, equilibrated, noise
+
+
+@dataclass(frozen=True, slots=True)
+class Nonnegative:
+    """s ``[T]`` >= 0, and the largest violation of y = Ms + q >= 0 and of s_i y_i = 0, beyond rounding, over max |q|."""
+
+    solution: Array
+    residual: float
+
+
+@dataclass(frozen=True, slots=True)
+class Projections:
+    """Weights ``[K, T]`` of the K projections, and the largest KKT residual of any, relative to the length of what is projected."""
+
+    weights: Array
+    residual: float
+
+
+def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Projections:
+    """For each row u of points ``[K, T]``, all >= 0, the v >= u with the least vᵀGv: Jᵀv is the projection of Jᵀu on {x: Jx >= 0}.
+
+    With the cosines C, s = N (v - u) >= 0 minimises sᵀCs / 2 + (C N u)ᵀ s. Points are solved together; one that does not conflict is its
+    own projection.
+    """
+    cosines, norms = equilibrated(gramian)
+    stretched = points * norms
+    lengths = stretched.max(axis=1)
+    stretched = stretched / np.where(lengths > 0, lengths, 1.0)[:, None]
+    linear = stretched @ cosines
+    solutions, residual = nonnegative_all(cosines, linear, np.abs(cosines) @ stretched.T)
+    found = solutions + stretched
+    squared = (found * (found @ cosines)).sum(axis=1)
+    blur = noise(len(norms), eps) * (found * (found @ np.abs(cosines))).sum(axis=1)
+    found[squared <= blur] = 0.0  # a projection that is zero to rounding is zero
+    return Projections(found * lengths[:, None] / norms, residual)
+
+
+def nonnegative(matrix: Array, linear: Array) -> Nonnegative:
+    """argmin over s >= 0 of sᵀMs / 2 + qᵀs for a positive semidefinite M with unit diagonal. Unbounded where the residual is not small."""
+    solutions, residual = nonnegative_all(matrix, linear[None], np.abs(linear)[:, None])
+    return Nonnegative(solutions[0], residual)
+
+
+def block_pivot(matrix: Array, linear: Array, passive: NDArray[np.bool_], blur: Array | float) -> Array:
+    """One problem by block principal pivoting alone, from a first guess of the passive set: fast, and to be certified by the caller."""
+    size = len(matrix)
+    solution = np.zeros(size)
+    fewest, chances = size + 1, 3
+    for _ in range(ROUNDS):
+        face = passive.nonzero()[0]
+        solution = np.zeros(size)
+        if face.size:
+            try:
+                solution[face] = np.linalg.solve(matrix[face[:, None], face], -linear[face])
+            except np.linalg.LinAlgError:
+                break
+        slack = matrix @ solution + linear
+        wrong = np.where(passive, solution < 0, slack < -blur)
+        wrongs = int(np.count_nonzero(wrong))
+        if not wrongs:
+            break
+        if wrongs < fewest:
+            fewest, chances = wrongs, 3
+        else:
+            chances -= 1
+        if chances < 0:
+            last = int(wrong.nonzero()[0][-1])
+            wrong[:] = False
+            wrong[last] = True
+        passive = passive ^ wrong
+    return solution
+
+
+def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Array, float]:
+    """The same for the K rows of ``linear`` at once, by block principal pivoting (Júdice & Pires 1994), and the worst residual.
+
+    Each round solves every unfinished problem on its passive set and exchanges all variables of the wrong sign; after three rounds
+    without fewer of them, only the last one (Murty's rule, which is finite). What is left uncertified goes to :func:`_active_set`.
+    ``magnitude`` ``[T, K]`` is what q was added up from: its rounding.
+    """
+    count, size = linear.shape
+    noise = 4 * size * EPS
+    absolute = np.abs(matrix)
+    solutions = np.zeros((count, size))
+    passive = linear < -noise * magnitude.T
+    todo = np.flatnonzero(passive.any(axis=1))
+    if not todo.size:
+        return solutions, 0.0
+    fewest = np.full(count, size + 1)
+    chances = np.full(count, 3)
+    ridged = matrix.copy()
+    ridged.flat[:: size + 1] += RIDGE
+    for _ in range(ROUNDS + size):
+        inside = passive[todo]
+        found = _on_faces(matrix, ridged, linear[todo], inside)
+        slack = found @ matrix + linear[todo]
+        blur = noise * (np.abs(found) @ absolute + magnitude.T[todo])
+        wrong = np.where(inside, found < 0, slack < -blur)
+        wrongs = wrong.sum(axis=1)
+        solutions[todo] = found
+        going = wrongs > 0
+        if not going.any():
+            break
+        todo, wrong, wrongs = todo[going], wrong[going], wrongs[going]
+        better = wrongs < fewest[todo]
+        fewest[todo[better]] = wrongs[better]
+        chances[todo] = np.where(better, 3, chances[todo] - 1)
+        single = chances[todo] < 0
+        if single.any():
+            last = size - 1 - wrong[single][:, ::-1].argmax(axis=1)
+            wrong[single] = False
+            wrong[np.flatnonzero(single), last] = True
+        passive[todo] ^= wrong
+    np.maximum(solutions, 0.0, out=solutions)
+    residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
+    for k in np.flatnonzero(~(residuals <= EXACT)):
+        other = _active_set(matrix, linear[k], noise * magnitude[:, k])
+        residual = float(_residuals(matrix, absolute, linear[k : k + 1], magnitude[:, k : k + 1], other[None])[0])
+        if not residuals[k] <= residual:
+            solutions[k], residuals[k] = other, residual
+    return solutions, float(residuals.max())
+
+
+RIDGE = 1e-11
+ROUNDS = 40
+EXACT = 1e-11
+
+
+def _on_faces(matrix: Array, ridged: Array, linear: Array, inside: NDArray[np.bool_]) -> Array:
+    """For each row, M_FF s_F = -q_F on its passive set F and 0 elsewhere. The ridge makes M_FF regular; refinement takes it off again."""
+    size = len(matrix)
+    rows = np.where(inside, -linear, 0.0)
+    if len(inside) == 1:
+        (face,) = inside[0].nonzero()
+        block = ridged[face[:, None], face]
+        solution = np.zeros((1, size))
+        part = np.linalg.solve(block, rows[0, face])
+        solution[0, face] = part + np.linalg.solve(block, rows[0, face] - matrix[face[:, None], face] @ part)
+        return solution
+    widest = int(inside.sum(axis=1).max())
+    if widest == 0:
+        return np.zeros_like(rows)
+    order = np.argsort(~inside, axis=1, kind="stable")[:, :widest]
+    taken = np.take_along_axis(inside, order, axis=1)
+    both = taken[:, :, None] & taken[:, None, :]
+    exact = np.where(both, matrix[order[:, :, None], order[:, None, :]], 0.0)
+    diagonal = np.arange(widest)
+    blocks = exact.copy()
+    blocks[:, diagonal, diagonal] += np.where(taken, RIDGE, 1.0)
+    right = np.take_along_axis(rows, order, axis=1)[:, :, None]
+    part = np.linalg.solve(blocks, right)
+    part += np.linalg.solve(blocks, right - exact @ part)
+    solution = np.zeros_like(rows)
+    np.put_along_axis(solution, order, np.where(taken, part[:, :, 0], 0.0), axis=1)
+    return solution
+
+
+def _residuals(matrix: Array, absolute: Array, linear: Array, magnitude: Array, solutions: Array) -> Array:
+    slack = solutions @ matrix + linear
+    blur = 4 * len(matrix) * EPS * (solutions @ absolute + magnitude.T)
+    violated = np.where(solutions > 0, np.abs(slack), -slack) - blur
+    size = np.abs(linear).max(axis=1)
+    residuals: Array = np.maximum(violated, 0.0).max(axis=1) / np.where(size > 0, size, 1.0)
+    return residuals
+
+
+def _active_set(matrix: Array, linear: Array, blur: Array) -> Array:
+    """Lawson & Hanson's method (1974) in Gram space: slower, monotone, at home on singular matrices."""
+    size = len(matrix)
+    absolute = np.abs(matrix)
+    solution = np.zeros(size)
+    active: list[int] = []
+    for _ in range(10 * size + 50):
+        slack = matrix @ solution + linear
+        excess = -slack - blur - 4 * size * EPS * (absolute @ solution)
+        excess[active] = -np.inf
+        entering = int(excess.argmax())
+        if excess[entering] <= 0:
+            break
+        active.append(entering)
+        for _ in range(size + 1):
+            face = np.array(active)
+            block = matrix[face[:, None], face]
+            target = np.linalg.lstsq(block, -linear[face], rcond=4 * size * EPS)[0]
+            if (target > 0).all():
+                solution[:] = 0
+                solution[face] = target
+                break
+            current = solution[face]
+            falling = target <= 0
+            reach = np.where(falling, current / np.where(falling, current - target, 1.0), np.inf)
+            moved = current + float(reach.min()) * (target - current)
+            moved[int(reach.argmin())] = 0.0
+            keep = moved > 0
+            solution[:] = 0
+            solution[face] = np.where(keep, moved, 0.0)
+            active = [task for task, kept in zip(active, keep, strict=True) if kept]
+            if not active:
+                break
+    return solution
