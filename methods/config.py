@@ -22,11 +22,11 @@ from methods.solvers import eigensystem, equilibrated
         arxiv="2408.11104",
         family="gramian",
         equation="(Σ <g_t, x>) x / ‖x‖², x = U⁺ 1, rows of U: g_t / n_t",
-        claims=("permutation_equivariant", "loss_scale_invariant", "degree_1"),
+        claims=("permutation_equivariant", "degree_1"),
         coincides=("imtl_g", "imtl"),
         deviations=(
-            "in T x T space, x = Uᵀ C⁺ 1; without the pseudo-momentum of M-ConFIG; never conflicts where the gradients are linearly "
-            "independent, and there it is IMTL-G with the sign that helps the tasks"
+            "in T x T space, x = Uᵀ C⁺ 1; without the pseudo-momentum of M-ConFIG; where the gradients are linearly "
+            "independent it never conflicts, no scale of a loss turns it, and it is IMTL-G with the sign that helps the tasks"
         ),
     )
 )

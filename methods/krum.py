@@ -24,8 +24,10 @@ from methods.registry import register
             Hyperparameter("selected", 1, "m", low=1),
         ),
         claims=("degree_1",),
+        coincides=("single_task",),
         deviations=(
-            "of equal scores the smallest index wins, as in the paper: not permutation equivariant then, as for three tasks with m = 1; "
+            "of equal scores the smallest index wins, as in the paper: not permutation equivariant then; of three tasks the nearest two tie, so that "
+            "the first of them is followed alone; "
             "below f + 3 tasks, which the paper needs, one neighbour counts; torchjd adds up distances, not their squares"
         ),
     )

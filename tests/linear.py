@@ -19,6 +19,11 @@ def create(name: str, num_tasks: int, **options: Any) -> methods.Method:
     return balancer
 
 
+def weighted() -> list[str]:
+    """The methods whose update is a weighted sum of the task gradients."""
+    return [name for name in methods.names() if methods.card(name).family != "jacobian"]
+
+
 def losses_of(jacobian: Tensor, values: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
     """θ = 0 and losses L_t = values_t + <g_t, θ>, 1 by default."""
     theta = torch.nn.Parameter(torch.zeros(jacobian.shape[1], dtype=jacobian.dtype))

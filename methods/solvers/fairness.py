@@ -11,6 +11,8 @@ from methods.solvers.simplex import min_norm
 
 ROUNDS = 200
 EXACT = 1e-12
+MURKY = 1e-9
+"""Rounding of an equation, relative, from which on it is checked that 0 is no convex combination of the gradients."""
 PATIENCE = 8
 """Rounds with an equation below rounding, after which the weights are taken to diverge: 0 may be a convex combination."""
 
@@ -47,7 +49,7 @@ def fair(gramian: Array, alpha: float = 1.0, eps: float = EPS) -> Fair:
     noise = 4 * size * EPS
     absolute = np.abs(cosines)
     best, least, nearest = a, np.inf, np.inf
-    lost = 0
+    lost, murk = 0, 0.0
     for _ in range(ROUNDS):
         product = cosines @ a
         c = b * a ** (1 - power)
@@ -59,6 +61,7 @@ def fair(gramian: Array, alpha: float = 1.0, eps: float = EPS) -> Fair:
         ended = residual <= EXACT and worst >= nearest / 2  # rounding ends the quadratic phase
         if (residual, worst) < (least, nearest):
             best, least, nearest = a, residual, worst
+            murk = float((blur / c).max())
         if ended or worst <= EXACT:
             break
         lost += bool((blur >= c).any())
@@ -73,7 +76,7 @@ def fair(gramian: Array, alpha: float = 1.0, eps: float = EPS) -> Fair:
         except np.linalg.LinAlgError:
             break
         a = a * (1 + _line(a, x, c, product, cosines, power) * x)
-    if (lost or least > EXACT) and vanishes(cosines, min_norm(cosines).weights, eps):
+    if (lost or least > EXACT or murk > MURKY) and vanishes(cosines, min_norm(cosines).weights, eps):
         return Fair(np.zeros(size), 0.0, stationary=True)
     return Fair(best * unit / norms, least)
 

@@ -1,6 +1,6 @@
-"""The weights of every method over a fixed run, as they were: a change of any of them is a new version of the method.
+"""The weights of every method over a fixed run (or its updates, where it has no weights): a change of any is a new version of the method.
 
-Write the file again with ``python -m tests.golden.test_weight_traces``.
+Add what is missing with ``python -m tests.golden.test_weight_traces``; an entry that is to change is taken out of the file first.
 """
 
 import json
@@ -20,13 +20,21 @@ FACTS = {
     "prior_losses": [0.9, 2.0, 11.0],
     "kinds": ["classification", "regression", "regression"],
 }
-VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, str | float]]] = {
     "mgda frank_wolfe": ("mgda", {"solver": "frank_wolfe"}),
     "mgda l2": ("mgda", {"normalize": "l2"}),
     "mgda loss+": ("mgda", {"normalize": "loss+"}),
     "grad_normalize unit": ("grad_normalize", {"kappa": "unit"}),
     "gradnorm theory": ("gradnorm", {"initial": "theory"}),
     "rlw dirichlet": ("rlw", {"distribution": "dirichlet"}),
+    "aligned_mtl median": ("aligned_mtl", {"sigma": "median"}),
+    "aligned_mtl rmse": ("aligned_mtl", {"sigma": "rmse"}),
+    "cagrad squared": ("cagrad", {"c": 0.9, "rescale": "squared"}),
+    "cr_mogm pcgrad": ("cr_mogm", {"base": "pcgrad"}),
+    "db_mtl without average": ("db_mtl", {"beta": 0.0}),
+    "fairgrad half": ("fairgrad", {"alpha": 0.5}),
+    "krum two": ("krum", {"selected": 2}),
+    "nash_mtl clipped": ("nash_mtl", {"max_norm": 1.0}),
     "uncertainty half": ("uncertainty", {"coefficient": "half"}),
 }
 ALL = {**{name: (name, {}) for name in methods.names()}, **VARIANTS}
@@ -40,14 +48,15 @@ def trace(entrant: str) -> dict[str, list[float]]:
     for step in range(max(STEPS) + 1):
         jacobian = gaussian(3, 4, seed=step) * torch.tensor([[1.0], [2.0], [0.5]])
         values = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64) * 0.97 ** (step * torch.arange(3))
-        weights = linear.step(balancer, jacobian, values)[1]
-        if step in STEPS and weights is not None:
-            found[str(step)] = weights.tolist()
+        update, weights = linear.step(balancer, jacobian, values)
+        if step in STEPS:
+            found[str(step)] = (update if weights is None else weights).tolist()
     return found
 
 
 def write() -> None:
-    traces = {entrant: trace(entrant) for entrant in sorted(ALL)}
+    known = json.loads(FILE.read_text())
+    traces = {entrant: known.get(entrant) or trace(entrant) for entrant in sorted(ALL)}
     lines = [f"  {json.dumps(entrant)}: {json.dumps(found)}" for entrant, found in traces.items()]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 

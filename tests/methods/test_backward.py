@@ -25,7 +25,7 @@ def updated(name: str, **given: Any) -> nets.Net:
     return net
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_the_trunk_gets_the_weighted_sum(name: str) -> None:
     net = nets.build()
     rows = net.jacobian()
@@ -198,7 +198,7 @@ def test_the_step_is_detached_and_counts_its_passes(name: str) -> None:
     assert balancer.backward_passes == (3 if name in PLAIN_HEADS else 1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_the_buffer_survives_a_change_of_shapes(name: str) -> None:
     balancer = create(name)
     small, large = nets.build(), nets.build(norm=True)

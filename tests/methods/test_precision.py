@@ -28,7 +28,7 @@ def create(name: str, **options: Any) -> methods.Method:
     return linear.create(name, 3, **FACTS, **options)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 @pytest.mark.parametrize("inside", [False, True], ids=["after autocast", "inside autocast"])
 def test_autocast_changes_the_forward_pass_only(name: str, inside: bool) -> None:
     net, twin = nets.build(dtype=torch.float32), nets.build(dtype=torch.float32)
@@ -81,7 +81,7 @@ def test_precision_set_by_backend_is_respected_and_restored() -> None:
         backend.fp32_precision = before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 @pytest.mark.parametrize("options", [{}, {"priority": [1, 2, 3]}, {"scale": "grad_norm"}, {"scale": "sum"}], ids=str)
 def test_a_grad_scaler_scales_gradients_and_nothing_else(name: str, options: dict[str, Any]) -> None:
     plain, scaled = nets.build(), nets.build()
@@ -106,7 +106,7 @@ def test_a_real_grad_scaler() -> None:
     scaler.update()
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", linear.weighted())
 @pytest.mark.parametrize("other", [torch.float64, torch.bfloat16, torch.float16])
 def test_shared_parameters_of_mixed_dtypes(name: str, other: torch.dtype) -> None:
     one, two = nn.Parameter(torch.tensor([1.0, 2.0])), nn.Parameter(torch.tensor([3.0, -1.0], dtype=other))
@@ -117,7 +117,7 @@ def test_shared_parameters_of_mixed_dtypes(name: str, other: torch.dtype) -> Non
     assert linear.close(torch.cat([one.grad, two.grad.float()]), weights @ torch.stack(rows), 1e-5 if other == torch.float64 else 1e-2)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_half_precision_parameters_whose_gramian_would_overflow(name: str) -> None:
     theta = nn.Parameter(torch.zeros(4, dtype=torch.float16))
     losses = [1.0 + 1000.0 * theta[0].float(), 1.0 + 2000.0 * theta[1].float(), 1.0 + theta[2].float() * 500.0]
@@ -126,7 +126,7 @@ def test_half_precision_parameters_whose_gramian_would_overflow(name: str) -> No
     assert bool(theta.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_losses_of_mixed_dtypes(name: str) -> None:
     theta = nn.Parameter(torch.ones(2, dtype=torch.float64))
     losses = [theta.sum().float(), theta.square().sum(), theta.sum().bfloat16()]
@@ -135,7 +135,7 @@ def test_losses_of_mixed_dtypes(name: str) -> None:
     assert linear.close(theta.grad, taken.weights @ torch.tensor([[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]], dtype=torch.float64), 1e-2)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_gradients_of_channels_last_weights_have_their_strides(name: str) -> None:
     """A fused optimizer pairs the elements of a weight and of its gradient by their addresses."""
     with torch.random.fork_rng(devices=[]):

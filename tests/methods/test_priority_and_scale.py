@@ -19,7 +19,7 @@ def step(name: str, **options: Any) -> tuple[nets.Net, torch.Tensor]:
     return net, taken.weights
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 @pytest.mark.parametrize("priority", [[1, 2, 3], [0, 1, 1], [1, 0, 0], [0.0, 0.0, 7.0]], ids=str)
 def test_priorities_multiply_the_weights_that_the_method_finds(name: str, priority: list[float]) -> None:
     net, weights = step(name, priority=priority)
@@ -29,7 +29,7 @@ def test_priorities_multiply_the_weights_that_the_method_finds(name: str, priori
     assert linear.close(net.update(), weights @ net.jacobian(), 1e-9, scale=(weights.abs().max() * net.jacobian().norm()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_only_the_ratios_of_priorities_matter(name: str) -> None:
     assert torch.equal(step(name, priority=[2, 1, 1])[1], step(name, priority=[4.0, 2.0, 2.0])[1])
     assert torch.equal(step(name, priority=[1, 1, 1])[1], step(name)[1])
@@ -42,14 +42,14 @@ def test_wrong_priorities_are_errors(name: str, wrong: Any) -> None:
         linear.create(name, 3, priority=wrong)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_sum_and_mean_differ_by_the_number_of_tasks(name: str) -> None:
     native, total, mean = (step(name, scale=scale)[1] for scale in ("native", "sum", "mean"))
     assert linear.close(total, 3.0 * mean)
     assert torch.equal(native, {"sum": total, "mean": mean}[methods.card(name).native_scale])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", linear.weighted())
 def test_grad_norm_brings_the_update_to_the_norm_of_the_mean_gradient(name: str) -> None:
     jacobian = gaussian(3, 6, seed=2)
     scaled = linear.direction(name, jacobian, scale="grad_norm")
