@@ -82,86 +82,113 @@ def block_pivot(matrix: Array, linear: Array, passive: NDArray[np.bool_], blur: 
 
 
 def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Array, float]:
-    """The same for the K rows of ``linear`` at once, by block principal pivoting (Júdice & Pires 1994), and the worst residual.
+    """The same for the K rows of ``linear`` at once, and the worst residual.
 
-    Each round solves every unfinished problem on its passive set and exchanges all variables of the wrong sign; after three rounds
-    without fewer of them, only the last one (Murty's rule, which is finite). What is left uncertified goes to :func:`_active_set`.
-    ``magnitude`` ``[T, K]`` is what q was added up from: its rounding.
+    A regular M is solved by block pivoting. A singular one is made regular by δ/2 ‖s - s'‖², s' the solution before (the proximal point
+    method, Rockafellar 1976), which ends at a solution of the problem itself after a few repetitions. What is left uncertified goes to
+    :func:`_active_set`. ``magnitude`` ``[T, K]`` is what q was added up from: its rounding.
     """
-    count, size = linear.shape
-    noise = 4 * size * EPS
-    absolute = np.abs(matrix)
-    solutions = np.zeros((count, size))
-    passive = linear < -noise * magnitude.T
-    todo = np.flatnonzero(passive.any(axis=1))
-    if not todo.size:
+    size = linear.shape[1]
+    blur = 4 * size * EPS * magnitude.T
+    passive = linear < -blur
+    todo = passive.any(axis=1)
+    solutions = np.zeros_like(linear)
+    if not todo.any():
         return solutions, 0.0
-    fewest = np.full(count, size + 1)
-    chances = np.full(count, 3)
-    ridged = matrix.copy()
-    ridged.flat[:: size + 1] += RIDGE
-    for _ in range(ROUNDS + size):
-        inside = passive[todo]
-        found = _on_faces(matrix, ridged, linear[todo], inside)
-        slack = found @ matrix + linear[todo]
-        blur = noise * (np.abs(found) @ absolute + magnitude.T[todo])
-        wrong = np.where(inside, found < 0, slack < -blur)
-        wrongs = wrong.sum(axis=1)
-        solutions[todo] = found
-        going = wrongs > 0
-        if not going.any():
-            break
-        todo, wrong, wrongs = todo[going], wrong[going], wrongs[going]
-        better = wrongs < fewest[todo]
-        fewest[todo[better]] = wrongs[better]
-        chances[todo] = np.where(better, 3, chances[todo] - 1)
-        single = chances[todo] < 0
-        if single.any():
-            last = size - 1 - wrong[single][:, ::-1].argmax(axis=1)
-            wrong[single] = False
-            wrong[np.flatnonzero(single), last] = True
-        passive[todo] ^= wrong
-    np.maximum(solutions, 0.0, out=solutions)
-    residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
-    for k in np.flatnonzero(~(residuals <= EXACT)):
-        other = _active_set(matrix, linear[k], noise * magnitude[:, k])
+    absolute = np.abs(matrix)
+    diagonal = np.arange(size)
+    shifted = matrix.copy()
+    shifted[diagonal, diagonal] -= REGULAR
+    try:
+        np.linalg.cholesky(shifted)
+        solutions[todo] = _pivot(matrix, absolute, linear[todo], passive[todo], blur[todo])
+        residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
+    except np.linalg.LinAlgError:
+        shifted[diagonal, diagonal] += REGULAR + PROXIMAL
+        residuals = np.where(todo, np.inf, 0.0)
+        for _ in range(REPETITIONS):
+            before = solutions[todo]
+            solutions[todo] = _pivot(shifted, absolute, linear[todo] - PROXIMAL * before, passive[todo], blur[todo])
+            passive[todo] = solutions[todo] > 0
+            residuals[todo] = _residuals(matrix, absolute, linear[todo], magnitude[:, todo], solutions[todo])
+            todo = residuals > EXACT
+            if not todo.any():
+                break
+    for k in np.flatnonzero(~(residuals <= GOOD)):
+        other = _active_set(matrix, linear[k], blur[k])
         residual = float(_residuals(matrix, absolute, linear[k : k + 1], magnitude[:, k : k + 1], other[None])[0])
         if not residuals[k] <= residual:
             solutions[k], residuals[k] = other, residual
     return solutions, float(residuals.max())
 
 
-RIDGE = 1e-11
+REGULAR = 1e-7
+PROXIMAL = 1e-3
+REPETITIONS = 20
 ROUNDS = 40
-EXACT = 1e-11
+EXACT = 1e-12
+GOOD = 1e-10
 
 
-def _on_faces(matrix: Array, ridged: Array, linear: Array, inside: NDArray[np.bool_]) -> Array:
-    """For each row, M_FF s_F = -q_F on its passive set F and 0 elsewhere. The ridge makes M_FF regular; refinement takes it off again."""
-    size = len(matrix)
-    rows = np.where(inside, -linear, 0.0)
-    if len(inside) == 1:
-        (face,) = inside[0].nonzero()
-        block = ridged[face[:, None], face]
-        solution = np.zeros((1, size))
-        part = np.linalg.solve(block, rows[0, face])
-        solution[0, face] = part + np.linalg.solve(block, rows[0, face] - matrix[face[:, None], face] @ part)
+def _pivot(matrix: Array, absolute: Array, linear: Array, passive: NDArray[np.bool_], rounding: Array) -> Array:
+    """Block principal pivoting (Júdice & Pires 1994) for all rows of ``linear`` together.
+
+    Each round solves every unfinished problem on its passive set and exchanges all variables of the wrong sign; after three rounds
+    without fewer of them, only the last one (Murty's rule, which is finite).
+    """
+    count, size = linear.shape
+    noise = 4 * size * EPS
+    solutions = np.zeros_like(linear)
+    todo = np.arange(count)
+    passive = passive.copy()
+    fewest, chances = np.full(count, size + 1), np.full(count, 3)
+    q, blur = linear, rounding
+    for _ in range(ROUNDS + size):
+        found = _on_faces(matrix, q, passive)
+        slack = found @ matrix
+        slack += q
+        wrong = np.where(passive, found < 0, slack < -(noise * (np.abs(found) @ absolute) + blur))
+        wrongs = wrong.sum(axis=1)
+        solutions[todo] = found
+        going = wrongs > 0
+        if not going.any():
+            break
+        if not going.all():
+            todo, wrong, wrongs, passive, q, blur = todo[going], wrong[going], wrongs[going], passive[going], q[going], blur[going]
+            fewest, chances = fewest[going], chances[going]
+        better = wrongs < fewest
+        fewest = np.minimum(fewest, wrongs)
+        chances = np.where(better, 3, chances - 1)
+        single = np.flatnonzero(chances < 0)
+        if single.size:
+            last = size - 1 - wrong[single][:, ::-1].argmax(axis=1)
+            wrong[single] = False
+            wrong[single, last] = True
+        passive = passive ^ wrong
+    return np.maximum(solutions, 0.0)
+
+
+def _on_faces(matrix: Array, linear: Array, passive: NDArray[np.bool_]) -> Array:
+    """For each row, M_FF s_F = -q_F on its passive set F and 0 elsewhere."""
+    solution = np.zeros_like(linear)
+    if len(linear) == 1:
+        (face,) = passive[0].nonzero()
+        solution[0, face] = np.linalg.solve(matrix[face[:, None], face], -linear[0, face])
         return solution
-    widest = int(inside.sum(axis=1).max())
+    counts = passive.sum(axis=1)
+    widest = int(counts.max())
     if widest == 0:
-        return np.zeros_like(rows)
-    order = np.argsort(~inside, axis=1, kind="stable")[:, :widest]
-    taken = np.take_along_axis(inside, order, axis=1)
-    both = taken[:, :, None] & taken[:, None, :]
-    exact = np.where(both, matrix[order[:, :, None], order[:, None, :]], 0.0)
+        return solution
+    order = np.argsort(~passive, axis=1, kind="stable")[:, :widest]
+    taken = np.arange(widest) < counts[:, None]
+    blocks = matrix[order[:, :, None], order[:, None, :]]
+    blocks *= taken[:, :, None]
+    blocks *= taken[:, None, :]
     diagonal = np.arange(widest)
-    blocks = exact.copy()
-    blocks[:, diagonal, diagonal] += np.where(taken, RIDGE, 1.0)
-    right = np.take_along_axis(rows, order, axis=1)[:, :, None]
-    part = np.linalg.solve(blocks, right)
-    part += np.linalg.solve(blocks, right - exact @ part)
-    solution = np.zeros_like(rows)
-    np.put_along_axis(solution, order, np.where(taken, part[:, :, 0], 0.0), axis=1)
+    blocks[:, diagonal, diagonal] += ~taken
+    right = np.take_along_axis(linear, order, axis=1) * taken
+    part = np.linalg.solve(blocks, -right[:, :, None])[:, :, 0]
+    np.put_along_axis(solution, order, part, axis=1)
     return solution
 
 

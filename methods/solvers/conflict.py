@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from methods.solvers.matrix import EPS, Array, rounding, scaled, vanishes
+from methods.solvers.simplex import min_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,22 @@ def conflict_averse(gramian: Array, mean: Array, c: float, eps: float = EPS) -> 
         return ConflictAverse(mean if c == 0 else np.zeros_like(mean), 0.0)
     problem = _Problem(gramian, mean, c, eps)
     weights = problem.pair() if len(mean) == 2 else problem.exchanged()
-    if not problem.gap(weights) <= EXACT:
+    gap = problem.gap(weights)
+    if not gap <= EXACT:
         weights = problem.descended(problem.vertex())
-    if vanishes(problem.gramian, weights, eps):
+        gap = problem.gap(weights)
+    # A large gap next to the kink of f, where Jᵀw = 0, is rounding.
+    kink = vanishes(problem.gramian, weights, eps) or (gap > GOOD and vanishes(problem.gramian, min_norm(gramian).weights, eps))
+    if kink:
         lifted = problem.lifted() if c < 1 else None
         if lifted is None:
             return ConflictAverse(mean if c < 1 else np.zeros_like(mean), 0.0)
-        weights = lifted
+        weights, gap = lifted, problem.gap(lifted)
     norm = float(weights @ problem.gramian @ weights)
-    return ConflictAverse(mean + problem.k / math.sqrt(norm) * weights, problem.gap(weights))
+    return ConflictAverse(mean + problem.k / math.sqrt(norm) * weights, gap)
 
 
+GOOD = 1e-10
 EXACT = 1e-12
 ROUNDS = 16
 

@@ -65,7 +65,7 @@ def fair(gramian: Array, alpha: float = 1.0, eps: float = EPS) -> Fair:
         if ended or worst <= EXACT:
             break
         lost += bool((blur >= c).any())
-        if lost > PATIENCE:
+        if lost == PATIENCE and vanishes(cosines, min_norm(cosines).weights, eps):
             break
         root = np.sqrt(c)
         d = a / root
