@@ -223,6 +223,7 @@ class GramianMethod(_GradientMethod):
         inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
         eps = torch.finfo(gramian.dtype).eps
         gramian = host[:, :-1] * torch.outer(inverse, inverse)
+        gramian = (gramian + gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
         if not bool(torch.isfinite(host).all()):
             return torch.full_like(losses, math.nan)
         alive = gramian.diagonal() > 0

@@ -26,9 +26,8 @@ from methods.registry import register
         claims=("degree_1",),
         coincides=("single_task",),
         deviations=(
-            "of equal scores the smallest index wins, as in the paper: not permutation equivariant then; of three tasks the nearest two tie, and "
-            "the first is followed; "
-            "below f + 3 tasks, which the paper needs, one neighbour counts; torchjd adds up distances, not their squares"
+            "of equal scores the smallest index wins, as in the paper (of three tasks the nearest two tie, and the first is followed): not "
+            "permutation equivariant then; below f + 3 tasks, which the paper needs, one neighbour counts; torchjd does not square distances"
         ),
     )
 )

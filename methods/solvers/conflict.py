@@ -39,8 +39,9 @@ def conflict_averse(gramian: Array, mean: Array, c: float, eps: float = EPS) -> 
     weights = problem.pair() if len(mean) == 2 else problem.exchanged()
     gap = problem.gap(weights)
     if not gap <= EXACT:
-        weights = problem.descended(problem.vertex())
-        gap = problem.gap(weights)
+        slower = problem.descended(problem.vertex())
+        if not gap <= problem.gap(slower):
+            weights, gap = slower, problem.gap(slower)
     # A large gap next to the kink of f, where Jᵀw = 0, is rounding.
     kink = vanishes(problem.gramian, weights, eps) or (gap > GOOD and vanishes(problem.gramian, min_norm(gramian).weights, eps))
     if kink:
@@ -89,7 +90,8 @@ class _Problem:
         if norm <= 0:
             return self.h, self.blur
         pull = self.k / math.sqrt(norm)
-        return self.h + pull * product, self.blur + pull * rounding(self.gramian, weights)
+        blur = rounding(self.gramian, weights)
+        return self.h + pull * product, self.blur + pull * (blur + np.abs(product) * (float(weights @ blur) / norm / 2))
 
     def gap(self, weights: Array) -> float:
         if not np.isfinite(weights).all():
