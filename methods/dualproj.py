@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +29,7 @@ class DualProj(GramianMethod):
     """The direction nearest to the mean gradient in which no task gets worse."""
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        mean = torch.full((1, len(losses)), 1 / len(losses), dtype=gramian.dtype)
-        found = cone_projections(gramian.numpy(), mean.numpy(), self.rounding)
+        found = cone_projections(gramian.numpy(), np.full((1, len(losses)), 1 / len(losses)), self.rounding)
         if found.residual > CERTIFIED:
             self.count("dualproj_gap")
         return torch.from_numpy(found.weights[0])

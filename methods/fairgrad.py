@@ -45,5 +45,7 @@ class FairGrad(GramianMethod):
         if found.residual > CERTIFIED:
             self.count("fairgrad_gap")
         weights = torch.from_numpy(found.weights)
+        if not self.max_norm:
+            return weights
         norm = float((weights @ gramian @ weights).clamp(min=0.0).sqrt())
-        return weights * (self.max_norm / norm) if 0 < self.max_norm < norm else weights
+        return weights * (self.max_norm / norm) if norm > self.max_norm else weights

@@ -68,15 +68,16 @@ def vaccinated(gramian: Array, order: np.ndarray, phi: Array, beta: float) -> Ar
     tiny = 1e-14 * norms**2
     for met in order.T:
         squared = np.einsum("ij,ij->i", coefficients, products)
+        product, target = products[tasks, met], phi[tasks, met]
         exists = squared > tiny  # an h_i that earlier steps took away has no angle
         length = np.sqrt(np.where(exists, squared, 1.0))
-        rho = np.minimum(np.maximum(products[tasks, met] / length, -1.0), 1.0)
-        target = phi[tasks, met]
+        rho = np.minimum(np.maximum(product / length, -1.0), 1.0)
         below = exists & (rho < target)
         sine = np.sqrt(1 - target**2)
         step = np.where(below, length * (target * np.sqrt(1 - rho**2) - rho * sine) / sine, 0.0)
         coefficients[tasks, met] += step
         products += step[:, None] * cosines[met]
-        phi[tasks, met] = np.where(exists, np.clip((1 - beta) * target + beta * rho, -ALMOST_ONE, ALMOST_ONE), target)
+        newest = np.minimum(np.maximum(target + beta * (rho - target), -ALMOST_ONE), ALMOST_ONE)
+        phi[tasks, met] = np.where(exists, newest, target)
     weights: Array = coefficients.sum(axis=0) / norms
     return weights

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class UPGrad(GramianMethod):
     """Every task gradient is projected to where it hurts nobody; the mean of what is left. Linear in the scale of each task."""
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        found = cone_projections(gramian.numpy(), torch.eye(len(losses), dtype=gramian.dtype).numpy(), self.rounding)
+        found = cone_projections(gramian.numpy(), np.eye(len(losses)), self.rounding)
         if found.residual > CERTIFIED:
             self.count("upgrad_gap")
         return torch.from_numpy(found.weights.mean(axis=0))

@@ -43,7 +43,7 @@ def conflict_averse(gramian: Array, mean: Array, c: float, eps: float = EPS) -> 
         if not gap <= problem.gap(slower):
             weights, gap = slower, problem.gap(slower)
     # A large gap next to the kink of f, where Jᵀw = 0, is rounding.
-    kink = vanishes(problem.gramian, weights, eps) or (gap > GOOD and vanishes(problem.gramian, min_norm(gramian).weights, eps))
+    kink = problem.vanishes(weights) or (gap > GOOD and vanishes(problem.gramian, min_norm(gramian).weights, eps))
     if kink:
         lifted = problem.lifted() if c < 1 else None
         if lifted is None:
@@ -67,6 +67,7 @@ class _Problem:
         self.h = self.gramian @ mean
         self.k = c * math.sqrt(float(mean @ self.h))
         self.blur = rounding(self.gramian, mean)
+        self.norms = np.sqrt(self.gramian.diagonal())
 
     def pair(self) -> Array:
         """T = 2 in closed form."""
@@ -79,6 +80,10 @@ class _Problem:
         first = middle + tilt * math.sqrt(least / (spread * bend)) if bend > 0 else float(tilt > 0)
         first = min(max(first, 0.0), 1.0)
         return np.array([first, 1 - first])
+
+    def vanishes(self, weights: Array) -> bool:
+        norm, sizes = float(weights @ self.gramian @ weights), float(weights @ self.norms)
+        return not norm > 1e-6 * sizes * sizes and vanishes(self.gramian, weights, self.eps)
 
     def value(self, weights: Array) -> float:
         return float(self.h @ weights + self.k * math.sqrt(max(float(weights @ self.gramian @ weights), 0.0)))
@@ -94,13 +99,13 @@ class _Problem:
         return self.h + pull * product, self.blur + pull * (blur + np.abs(product) * (float(weights @ blur) / norm / 2))
 
     def gap(self, weights: Array) -> float:
-        if not np.isfinite(weights).all():
-            return math.inf
         slopes, blur = self.slopes(weights)
         level = float(weights @ slopes)
-        excess = float((level - slopes - blur).max()) - float(weights @ blur)
-        norm = max(float(weights @ self.gramian @ weights), 0.0)
-        size = float(weights @ np.abs(self.h)) + self.k * math.sqrt(norm)
+        excess = level - float((slopes + blur).min()) - float(weights @ blur)
+        if math.isnan(excess):
+            return math.inf
+        drift = float(weights @ self.h)
+        size = float(weights @ np.abs(self.h)) + max(level - drift, 0.0)
         return max(excess, 0.0) / size if size > 0 else 0.0
 
     def vertex(self) -> Array:
