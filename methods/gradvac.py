@@ -62,22 +62,24 @@ def vaccinated(gramian: Array, order: np.ndarray, phi: Array, beta: float) -> Ar
     With the cosines C, h_i = Jᵀ N⁻¹ c_i and cos(h_i, g_j) = (c_i C)_j / √(c_i C c_iᵀ). All tasks take their k-th step together.
     """
     cosines, norms = equilibrated(gramian)
-    tasks = np.arange(len(norms))
+    size = len(norms)
     coefficients = np.diag(norms)
     products = norms[:, None] * cosines
     tiny = 1e-14 * norms**2
+    starts = np.arange(size) * size
+    flat_coefficients, flat_products, flat_phi = coefficients.reshape(-1), products.reshape(-1), phi.reshape(-1)  # views
     for met in order.T:
+        pairs = starts + met
+        product, target = flat_products.take(pairs), flat_phi.take(pairs)
         squared = np.einsum("ij,ij->i", coefficients, products)
-        product, target = products[tasks, met], phi[tasks, met]
         exists = squared > tiny  # an h_i that earlier steps took away has no angle
-        length = np.sqrt(np.where(exists, squared, 1.0))
+        length = np.sqrt(np.maximum(squared, tiny))
         rho = np.minimum(np.maximum(product / length, -1.0), 1.0)
-        below = exists & (rho < target)
-        sine = np.sqrt(1 - target**2)
-        step = np.where(below, length * (target * np.sqrt(1 - rho**2) - rho * sine) / sine, 0.0)
-        coefficients[tasks, met] += step
-        products += step[:, None] * cosines[met]
-        newest = np.minimum(np.maximum(target + beta * (rho - target), -ALMOST_ONE), ALMOST_ONE)
-        phi[tasks, met] = np.where(exists, newest, target)
+        sine = np.sqrt(1 - target * target)
+        step = length * (target / sine * np.sqrt(1 - rho * rho) - rho) * (exists & (rho < target))
+        flat_coefficients[pairs] += step
+        products += step[:, None] * cosines.take(met, axis=0)
+        newest = target + beta * (rho - target) * exists
+        flat_phi[pairs] = np.minimum(np.maximum(newest, -ALMOST_ONE), ALMOST_ONE)
     weights: Array = coefficients.sum(axis=0) / norms
     return weights

@@ -181,13 +181,14 @@ def _on_faces(matrix: Array, linear: Array, passive: NDArray[np.bool_]) -> Array
         (face,) = passive[0].nonzero()
         solution[0, face] = np.linalg.solve(matrix[face[:, None], face], -linear[0, face])
         return solution
+    size = len(matrix)
     counts = passive.sum(axis=1)
     widest = int(counts.max())
     if widest == 0:
         return solution
     order = np.argsort(~passive, axis=1, kind="stable")[:, :widest]
     taken = np.arange(widest) < counts[:, None]
-    blocks = matrix[order[:, :, None], order[:, None, :]]
+    blocks = matrix.take(order[:, :, None] * size + order[:, None, :])
     blocks *= taken[:, :, None]
     blocks *= taken[:, None, :]
     diagonal = np.arange(widest)
