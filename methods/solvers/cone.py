@@ -96,18 +96,15 @@ def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Arr
     if not todo.any():
         return solutions, 0.0
     absolute = np.abs(matrix)
-    if len(linear) == 1:
-        solutions[0] = np.maximum(block_pivot(matrix, linear[0], passive[0], blur[0]), 0.0)
-        residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
-        if residuals[0] <= EXACT:
-            return solutions, float(residuals[0])
-        solutions[0] = 0.0
     diagonal = np.arange(size)
     shifted = matrix.copy()
     shifted[diagonal, diagonal] -= REGULAR
     try:
         np.linalg.cholesky(shifted)
-        solutions[todo] = _pivot(matrix, absolute, linear[todo], passive[todo], blur[todo])
+        if len(linear) == 1:
+            solutions[0] = np.maximum(block_pivot(matrix, linear[0], passive[0], blur[0]), 0.0)
+        else:
+            solutions[todo] = _pivot(matrix, absolute, linear[todo], passive[todo], blur[todo])
         residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
     except np.linalg.LinAlgError:
         shifted[diagonal, diagonal] += REGULAR + PROXIMAL
