@@ -29,8 +29,8 @@ SCALES = ("native", "sum", "mean", "grad_norm")
 class Hyperparameter:
     """Something that can be set: its published default, what is legal, and the range that a study tunes over.
 
-    ``low``/``high`` bound a number inclusively; ``choices`` lists the words. ``sweep`` is (from, to), searched on a log scale if ``log``,
-    or the words to try; an empty sweep is never tuned.
+    ``low``/``high`` bound a number inclusively; ``choices`` lists the words; without them a method checks
+    its word itself. ``sweep`` is (from, to), searched on a log scale if ``log``, or the words to try; an empty sweep is never tuned.
     """
 
     name: str
@@ -52,6 +52,10 @@ class Hyperparameter:
         if self.choices:
             if value not in self.choices:
                 raise MethodError(f"{where} is {value!r}; expected one of {', '.join(self.choices)}{suggestion(str(value), self.choices)}")
+            return value
+        if isinstance(self.default, str):  # a word that the method itself checks
+            if not isinstance(value, str):
+                raise MethodError(f"{where} is {value!r}; expected a word, like {self.default!r}")
             return value
         if isinstance(self.default, bool):
             if not isinstance(value, bool):

@@ -174,6 +174,9 @@ class GramianMethod(_GradientMethod):
     zero_rows: ClassVar[str] = "absent"
     """``absent``: a task whose gradient is zero gets weight 0 and ``weights`` sees the others only; ``seen``: ``weights`` sees them all."""
 
+    rounding: float = torch.finfo(torch.float64).eps
+    """Relative rounding of the Gramian that ``weights`` is given, that of the gradients' dtype: what is below it is zero."""
+
     @abstractmethod
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights ``[T]`` from G = J Jᵀ ``[T, T]`` and losses ``[T]``, all float64 on the host, all finite; some row is not zero."""
@@ -259,17 +262,14 @@ class GramianMethod(_GradientMethod):
         if any(seed != 1.0 for seed in seeds):
             inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
             gramian = gramian * torch.outer(inverse, inverse)
+        gramian = (gramian + gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
         if not bool(torch.isfinite(host).all()):
             return torch.full_like(losses, math.nan)
         alive = [squared > 0 for squared in gramian.diagonal().tolist()]
         if not any(alive):
             return torch.zeros_like(losses)
-        if self.zero_rows == "seen" or all(alive):
-            weights = self._checked(self.weights(gramian, losses), losses)
-        else:
-            kept = torch.tensor(alive)
-            weights = torch.zeros_like(losses)
-            weights[kept] = self._checked(self.weights(gramian[kept][:, kept], losses[kept]), losses[kept])
+        vars(self)["rounding"] = eps
+        weights = self._weights_of_alive(gramian, losses, alive)
         factor = self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor()
         return weights if factor == 1.0 else weights * factor
 
@@ -279,6 +279,15 @@ class GramianMethod(_GradientMethod):
             what = f"shape {tuple(weights.shape)} and {weights.dtype}" if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
             raise MethodError(f"{self.card.name}: weights() returned {what}; expected a real tensor of shape ({len(losses)},)")
         return weights.to(losses)
+
+    def _weights_of_alive(self, gramian: Tensor, losses: Tensor, alive: Sequence[bool]) -> Tensor:
+        """Weights ``[T]``, with 0 for a task whose gradient is zero unless the method wants to see it."""
+        if self.zero_rows == "seen" or all(alive):
+            return self._checked(self.weights(gramian, losses), losses)
+        kept = torch.tensor(alive)
+        weights = torch.zeros_like(losses)
+        weights[kept] = self._checked(self.weights(gramian[kept][:, kept], losses[kept]), losses[kept])
+        return weights
 
 
 class JacobianMethod(_GradientMethod):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,10 +39,10 @@ def surgery(gramian: Tensor, order: Tensor) -> Tensor:
     h_i stays in the span of the gradients, h_i = Jᵀ c_i, so <h_i, g_j> = (c_i G)_j and a projection changes component j of c_i alone. All
     tasks take their k-th step together, since h_i never looks at another h.
     """
-    tasks = torch.arange(len(gramian))
-    squared = gramian.diagonal()
-    coefficients = torch.eye(len(gramian), dtype=gramian.dtype)
-    for met in order.T:
-        overlap = (coefficients * gramian[met]).sum(1)
-        coefficients[tasks, met] -= overlap.clamp(max=0.0) / squared[met]
-    return coefficients.sum(0)
+    g, tasks = gramian.numpy(), np.arange(len(gramian))
+    squared = g.diagonal()
+    coefficients = np.eye(len(g))
+    for met in order.T.numpy():
+        overlap = np.einsum("ij,ij->i", coefficients, g[met])
+        coefficients[tasks, met] -= np.minimum(overlap, 0.0) / squared[met]
+    return torch.from_numpy(coefficients.sum(axis=0))

@@ -5,16 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from methods.gradvac import vaccinated
 from methods.pcgrad import surgery
 from methods.solvers import frank_wolfe, min_norm
 from tests import linear
 
 REFERENCE = json.loads(Path(__file__).with_name("reference_directions.json").read_text())
 ROWS = REFERENCE["rows"]
-PCGRAD = [row for row in ROWS if "order" in row]
+PCGRAD = [row for row in ROWS if "order" in row and row["method"] == "pcgrad"]
+GRADVAC = [row for row in ROWS if "order" in row and row["method"] == "gradvac"]
 OTHERS = [row for row in ROWS if "order" not in row]
 
 
@@ -41,8 +44,25 @@ def test_direction(row: dict[str, Any]) -> None:
     values = tensor(REFERENCE["losses"][row["matrix"]])
     direction, weights = linear.step(balancer, jacobian, values)
     assert agree(direction, row["direction"])
-    if "weights" in row:
+    if "weights" in row and weights is not None:
         assert agree(weights, row["weights"])
+
+
+@pytest.mark.parametrize("row", GRADVAC, ids=label)
+def test_gradvac_direction_for_given_orders(row: dict[str, Any]) -> None:
+    """After so many calls on the same gradients."""
+    jacobian = matrix(row["matrix"])
+    rows = jacobian[[bool(gradient.any()) for gradient in jacobian]]
+    order = np.array(row["order"]) if len(rows) == len(jacobian) else np.zeros((1, 0), dtype=int)
+    phi = np.zeros((len(rows), len(rows)))
+    for _ in range(row["calls"]):
+        weights = vaccinated(linear.gramian(rows).numpy(), order, phi, row["hyperparameters"]["beta"])
+    assert agree(torch.from_numpy(weights) @ rows, row["direction"])
+    if "weights" in row:
+        assert agree(torch.from_numpy(weights), row["weights"])
+    if row["matrix"] in "ADEF":  # these do not depend on the order
+        balancer = linear.create("gradvac", len(jacobian), **row["hyperparameters"])
+        assert agree([linear.step(balancer, jacobian)[0] for _ in range(row["calls"])][-1], row["direction"])
 
 
 @pytest.mark.parametrize("row", PCGRAD, ids=label)

@@ -1,7 +1,4 @@
-"""The T x T problems, solved exactly in float64 on the host. Scale-free: the Gramian is divided by its mean diagonal first.
-
-Every solver returns its answer with a certificate of it, so that a failure is an event and never a silent fallback.
-"""
+"""The min-norm point of the simplex, exactly, and by the article's Frank-Wolfe."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
-EPS = float(np.finfo(np.float64).eps)
+from methods.solvers.cone import block_pivot
+from methods.solvers.matrix import EPS, Array, equilibrated, scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +25,53 @@ class MinNorm:
     gap: float
 
 
-def min_norm(gramian: Array) -> MinNorm:
-    """argmin over the simplex of wᵀGw, by Wolfe's active-set method (Math. Programming 11, 1976) in Gram space.
+ACCEPTED = 1e-12
 
-    Finite and exact: each round adds the vertex with the smallest inner product and solves the affine problem on the active face. T = 2 has
-    the closed form w_1 = clip((c - b) / (a + c - 2b), 0, 1).
+
+def min_norm(gramian: Array) -> MinNorm:
+    """argmin over the simplex of wᵀGw: by block pivoting, and where that does not certify, by Wolfe's active-set method in Gram space.
+
+    Wolfe's method (Math. Programming 11, 1976) is finite and exact: each round adds the vertex with the smallest inner product and solves
+    the affine problem on the active face. T = 2 has the closed form w_1 = clip((c - b) / (a + c - 2b), 0, 1).
     """
     size = len(gramian)
-    scaled = _scaled(gramian)
+    problem = scaled(gramian)
     if size == 1:
         return MinNorm(np.ones(1), 0.0)
     if size == 2:
-        (a, b), (_, c) = scaled
+        (a, b), (_, c) = problem
         pulls = np.array([max(c - b, 0.0), max(a - b, 0.0)])  # both are computed: 1 - w_1 would lose a w_2 below rounding
         weights = pulls / pulls.sum() if pulls.sum() > 0 else np.full(2, 0.5)
-        return MinNorm(weights, _gap(scaled, weights))
-    start = int(np.argmin(scaled.diagonal()))
+        return MinNorm(weights, _gap(problem, weights))
+    if (problem.diagonal() > 0).all():
+        guess = _by_pivoting(problem)
+        if guess.gap <= ACCEPTED:
+            return guess
+    return _wolfe(problem)
+
+
+def _by_pivoting(problem: Array) -> MinNorm:
+    """Gz >= 1, z >= 0, z_i (Gz - 1)_i = 0 gives w = z / Σz, unless 0 is a convex combination of the gradients."""
+    cosines, norms = equilibrated(problem)
+    linear = -norms.min() / norms
+    z = np.maximum(block_pivot(cosines, linear, np.ones(len(norms), dtype=bool), 1e-14), 0.0) / norms
+    total = z.sum()
+    if not 0 < total < np.inf:
+        return MinNorm(z, np.inf)
+    weights = z / total
+    return MinNorm(weights, _gap(problem, weights))
+
+
+def _wolfe(problem: Array) -> MinNorm:
+    """Wolfe's method proper: slower, at home on every Gramian."""
+    size = len(problem)
+    start = int(np.argmin(problem.diagonal()))
     active = [start]
     weights = np.zeros(size)
     weights[start] = 1.0
     best, least = weights, np.inf
     for _ in range(20 * size + 100):  # in exact arithmetic every face is visited at most once; practice needs about T rounds
-        norm, excess = _excess(scaled, weights)
+        norm, excess = _excess(problem, weights)
         if not norm < least:  # every round must shorten the point; where rounding ends that, the last one stands
             break
         best, least = weights.copy(), norm
@@ -59,7 +80,7 @@ def min_norm(gramian: Array) -> MinNorm:
             break
         active.append(entering)
         while True:
-            target = _affine(scaled[np.ix_(active, active)])
+            target = _affine(problem[np.ix_(active, active)])
             if not np.isfinite(target).all():
                 break
             if np.all(target > 0):
@@ -80,7 +101,7 @@ def min_norm(gramian: Array) -> MinNorm:
                 weights[active] = 1.0
                 break
     best = best / best.sum()
-    return MinNorm(best, _gap(scaled, best))
+    return MinNorm(best, _gap(problem, best))
 
 
 def frank_wolfe(gramian: Array, iterations: int, tolerance: float) -> MinNorm:
@@ -88,26 +109,20 @@ def frank_wolfe(gramian: Array, iterations: int, tolerance: float) -> MinNorm:
 
     Converges like 1 / iterations; it stops at the given relative duality gap, and says what gap it reached.
     """
-    scaled = _scaled(gramian)
-    size = len(scaled)
+    problem = scaled(gramian)
+    size = len(problem)
     weights = np.full(size, 1.0 / size)
     for _ in range(iterations):
-        norm, excess = _excess(scaled, weights)
+        norm, excess = _excess(problem, weights)
         vertex = int(np.argmax(excess))
         if excess[vertex] <= tolerance * norm:
             break
         # ‖(1 - γ) d + γ g_τ‖² is least at γ = <d, d - g_τ> / ‖d - g_τ‖².
-        product = float(scaled[vertex] @ weights)
-        step = min(1.0, (norm - product) / (norm - 2 * product + scaled[vertex, vertex]))
+        product = float(problem[vertex] @ weights)
+        step = min(1.0, (norm - product) / (norm - 2 * product + problem[vertex, vertex]))
         weights *= 1 - step
         weights[vertex] += step
-    return MinNorm(weights, _gap(scaled, weights))
-
-
-def _scaled(gramian: Array) -> Array:
-    """G over its mean diagonal, so that no tolerance acts on the size of the gradients; an all-zero G stays."""
-    mean = gramian.diagonal().mean()
-    return gramian / mean if mean > 0 else gramian.copy()
+    return MinNorm(weights, _gap(problem, weights))
 
 
 def _affine(face: Array) -> Array:

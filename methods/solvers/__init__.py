@@ -1,0 +1,32 @@
+"""The T x T problems, solved in float64 on the host. Scale-free: every Gramian is equilibrated before any tolerance looks at it.
+
+Every solver returns its answer with a certificate of it, so that a failure is an event and never a silent fallback. ``eps`` is the
+rounding of the Gramian that it is given: below it, gradients that cancel cannot be told from gradients that do not.
+"""
+
+from methods.solvers.cone import Projections, cone_projections, nonnegative
+from methods.solvers.conflict import ConflictAverse, conflict_averse
+from methods.solvers.fairness import Fair, fair
+from methods.solvers.matrix import Array, eigensystem, equilibrated
+from methods.solvers.simplex import MinNorm, frank_wolfe, min_norm, project_simplex
+
+CERTIFIED = 1e-8
+"""A relative certificate above this is an event: ``self.count("..._gap")``."""
+
+__all__ = [
+    "CERTIFIED",
+    "Array",
+    "ConflictAverse",
+    "Fair",
+    "MinNorm",
+    "Projections",
+    "cone_projections",
+    "conflict_averse",
+    "eigensystem",
+    "equilibrated",
+    "fair",
+    "frank_wolfe",
+    "min_norm",
+    "nonnegative",
+    "project_simplex",
+]

@@ -1,0 +1,45 @@
+"""Scaling, rounding and rank: what all T x T solvers share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+EPS = float(np.finfo(np.float64).eps)
+
+
+def equilibrated(gramian: Array) -> tuple[Array, Array]:
+    """(C, n): the cosines C = N⁻¹ G N⁻¹ ``[T, T]`` and the norms n ``[T]``, all > 0."""
+    norms = np.sqrt(gramian.diagonal())
+    cosines: Array = gramian / norms / norms[:, None]
+    return cosines, norms
+
+
+def scaled(gramian: Array) -> Array:
+    """G over its mean diagonal, so that no tolerance acts on the size of the gradients; an all-zero G stays."""
+    mean = gramian.diagonal().mean()
+    return gramian / mean if mean > 0 else gramian.copy()
+
+
+def noise(size: int, eps: float = EPS) -> float:
+    """Relative rounding of a product with a Gramian: that of the product in float64, or that of a Gramian in less."""
+    return max(4 * size * EPS, eps)
+
+
+def rounding(gramian: Array, weights: Array, eps: float = EPS) -> Array:
+    """What rounding leaves in (Gw)_i, for every i."""
+    product: Array = noise(len(weights), eps) * (np.abs(gramian) @ np.abs(weights))
+    return product
+
+
+def vanishes(gramian: Array, weights: Array, eps: float = EPS) -> bool:
+    """Whether wᵀGw is zero but for rounding."""
+    return bool(weights @ gramian @ weights <= np.abs(weights) @ rounding(gramian, weights, eps))
+
+
+def eigensystem(gramian: Array, eps: float = EPS) -> tuple[Array, Array]:
+    """(λ, V) of the eigenvalues above rounding, ascending: λ ``[R]`` and their vectors ``[T, R]``, R the numerical rank."""
+    values, vectors = np.linalg.eigh(gramian)
+    first = int(np.searchsorted(values, 4 * len(values) * eps * values[-1], side="right"))
+    return values[first:], vectors[:, first:]
