@@ -85,7 +85,7 @@ def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Arr
     """The same for the K rows of ``linear`` at once, and the worst residual.
 
     A regular M is solved by block pivoting. A singular one is made regular by δ/2 ‖s - s'‖², s' the solution before (the proximal point
-    method, Rockafellar 1976), which ends at a solution of the problem itself after a few repetitions. What is left uncertified goes to
+    method, Rockafellar 1976), δ falling, which ends at a solution of the problem itself. What is left uncertified goes to
     :func:`_active_set`. ``magnitude`` ``[T, K]`` is what q was added up from: its rounding.
     """
     size = linear.shape[1]
@@ -107,13 +107,17 @@ def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Arr
             solutions[todo] = _pivot(matrix, absolute, linear[todo], passive[todo], blur[todo])
         residuals = _residuals(matrix, absolute, linear, magnitude, solutions)
     except np.linalg.LinAlgError:
-        shifted[diagonal, diagonal] += REGULAR + PROXIMAL
+        shifted[diagonal, diagonal] += REGULAR
         residuals = np.where(todo, np.inf, 0.0)
-        for _ in range(REPETITIONS):
+        for delta in PROXIMAL:
             before = solutions[todo]
-            solutions[todo] = _pivot(shifted, absolute, linear[todo] - PROXIMAL * before, passive[todo], blur[todo])
-            passive[todo] = solutions[todo] > 0
-            residuals[todo] = _residuals(matrix, absolute, linear[todo], magnitude[:, todo], solutions[todo])
+            now = shifted.copy()
+            now[diagonal, diagonal] += delta
+            found = _pivot(now, absolute, linear[todo] - delta * before, passive[todo], blur[todo])
+            passive[todo] = found > 0
+            better = _residuals(matrix, absolute, linear[todo], magnitude[:, todo], found)
+            rows = np.flatnonzero(todo)[better < residuals[todo]]
+            solutions[rows], residuals[rows] = found[better < residuals[todo]], better[better < residuals[todo]]
             todo = residuals > EXACT
             if not todo.any():
                 break
@@ -126,8 +130,8 @@ def nonnegative_all(matrix: Array, linear: Array, magnitude: Array) -> tuple[Arr
 
 
 REGULAR = 1e-7
-PROXIMAL = 1e-3
-REPETITIONS = 20
+PROXIMAL = tuple(float(10.0**-k) for k in np.arange(3, 13.5, 0.5))
+"""δ of every repetition: falling, so that directions that are nearly singular are settled as well."""
 ROUNDS = 40
 EXACT = 1e-12
 GOOD = 1e-10
