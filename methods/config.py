@@ -23,7 +23,6 @@ from methods.solvers import eigensystem, equilibrated
         family="gramian",
         equation="(Σ <g_t, x>) x / ‖x‖², x = U⁺ 1, rows of U: g_t / n_t",
         claims=("permutation_equivariant", "degree_1"),
-        coincides=("imtl_g", "imtl"),
         deviations=(
             "in T x T space, x = Uᵀ C⁺ 1; without the pseudo-momentum of M-ConFIG; where the gradients are linearly "
             "independent it never conflicts, no scale of a loss turns it, and it is IMTL-G with the sign that helps the tasks"

@@ -22,10 +22,9 @@ from methods.registry import register
         native_scale="mean",
         hyperparameters=(Hyperparameter("lr", 0.025, "of Adam on s", low=0.0, sweep=(0.0025, 0.25), log=True),),
         claims=("permutation_equivariant", "degree_1"),
-        coincides=("imtl_g",),
         deviations=(
-            "heads with their own plain gradient, where the paper's follow e^{s_t} L_t; IMTL-G ignores the scale of a loss, so that "
-            "the direction is that of imtl_g wherever gradients are independent (s decides its length); s has an Adam of its own"
+            "heads with their own plain gradient, where the paper's follow e^{s_t} L_t; IMTL-G ignores the scale of a loss but for "
+            "the sign of its direction, so that s decides the length and the sign; s has an Adam of its own"
         ),
     )
 )

@@ -24,7 +24,6 @@ from methods.registry import register
             Hyperparameter("selected", 1, "m", low=1),
         ),
         claims=("degree_1",),
-        coincides=("single_task",),
         deviations=(
             "of equal scores the smallest index wins, as in the paper (of three tasks the nearest two tie, and the first is followed): not "
             "permutation equivariant then; below f + 3 tasks, which the paper needs, one neighbour counts; torchjd does not square"

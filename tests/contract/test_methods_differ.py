@@ -11,7 +11,7 @@ from tests import linear
 from tests.inputs import gaussian
 
 STEPS = 30
-QUICK = {"window": 1, "lr": 0.1, "eta": 1.0}
+QUICK = {"window": 1, "lr": 0.1, "eta": 1.0, "selected": 2}
 LOSSES = torch.tensor([4.0, 0.3, 60.0], dtype=torch.float64)
 ROWS = (torch.tensor([1.0, 30.0, 0.05], dtype=torch.float64), LOSSES)
 """Sizes of the gradients: at odds with the losses, and in proportion to them, where methods that divide by the losses are told apart."""
