@@ -47,6 +47,16 @@ class Step:
     weights: Tensor | None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a backward pass was given beside the losses; ``scaler`` is the current scale of a GradScaler, 1 without one."""
+
+    shared: nn.Module | Iterable[nn.Parameter] | None
+    representation: Tensor | None
+    last_layer: nn.Module | Iterable[nn.Parameter] | None
+    scaler: float
+
+
 class Method(nn.Module, ABC):
     """A way of turning T losses into one update.
 
@@ -114,7 +124,6 @@ class Method(nn.Module, ABC):
     def setup(self) -> None:
         """Registers the method's buffers and parameters; called once, when the hyperparameters are set."""
 
-    @abstractmethod
     def backward(
         self,
         losses: Losses,
@@ -138,6 +147,14 @@ class Method(nn.Module, ABC):
         Raises:
             MethodError: not T scalar losses, or ``shared``/``representation`` missing where the method needs it.
         """
+        scalars = self._scalars(losses)
+        with jacobian.plain_mode(scalars[0].device):
+            scaler = 1.0 if grad_scaler is None else float(grad_scaler.get_scale())
+            return self._step(scalars, Given(shared, representation, last_layer, scaler))
+
+    @abstractmethod
+    def _step(self, losses: list[Tensor], given: Given) -> Step:
+        """What a family makes of the T scalar losses, outside any autocast region and with gradients enabled."""
 
     @property
     def tasks(self) -> tuple[int, ...]:

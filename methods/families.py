@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from methods import jacobian
-from methods.base import Losses, Method, Step
+from methods.base import Given, Losses, Method, Step
 from methods.errors import MethodError
 
 
@@ -31,42 +31,31 @@ class LossMethod(Method):
         """Steps the learned parameters with their gradients; a method that has some says how."""
         raise MethodError(f"{self.card.name} has parameters of its own but no learn() to step them")
 
-    def backward(
-        self,
-        losses: Losses,
-        *,
-        shared: nn.Module | Iterable[nn.Parameter] | None = None,
-        representation: Tensor | None = None,
-        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
-        grad_scaler: Any = None,
-    ) -> Step:
-        scalars = self._scalars(losses)
+    def _step(self, losses: list[Tensor], given: Given) -> Step:
         if self._awaits:
             raise MethodError(
                 f"{self.card.name} learns from the losses after the model's step, and has not seen them: after optimizer.step(), call "
                 "balancer.after_step(losses) with the losses of the same batch, computed again without gradients"
             )
-        with jacobian.plain_mode(scalars[0].device):
-            stacked = self._stack(scalars)
-            values = stacked.detach()
-            total = self._total(values)
-            # Where a trained loss is not finite the weights are nan, so that every gradient is: 0 * inf and 0 * nan are nan.
-            weights = torch.add(self._protected(self._derivatives, values, total), total, alpha=0.0)
-            factor = self._factor()
-            if self.scale == "grad_norm":
-                parameters = self._shared(shared)
-                rows = self._buffer(parameters)
-                jacobian.gradient_rows(scalars, parameters, rows)
-                self._passed(self.num_tasks)
-                factor = self._norm_factor(rows.gramian(), weights)
-            if factor != 1.0:
-                weights = weights * factor
-            if self.priority is not None:
-                weights = weights * weights.new_tensor(self.priority)
-            scaler = scale_of(grad_scaler)
-            if stacked.requires_grad:
-                torch.autograd.backward(stacked, weights if scaler == 1.0 else weights * scaler)
-            self._passed(1)
+        stacked = self._stack(losses)
+        values = stacked.detach()
+        total = self._total(values)
+        # Where a trained loss is not finite the weights are nan, so that every gradient is: 0 * inf and 0 * nan are nan.
+        weights = torch.add(self._protected(self._derivatives, values, total), total, alpha=0.0)
+        factor = self._factor()
+        if self.scale == "grad_norm":
+            parameters = self._shared(given.shared)
+            rows = self._buffer(parameters)
+            jacobian.gradient_rows(losses, parameters, rows)
+            self._passed(self.num_tasks)
+            factor = self._norm_factor(rows.gramian(), weights)
+        if factor != 1.0:
+            weights = weights * factor
+        if self.priority is not None:
+            weights = weights * weights.new_tensor(self.priority)
+        if stacked.requires_grad:
+            torch.autograd.backward(stacked, weights if given.scaler == 1.0 else weights * given.scaler)
+        self._passed(1)
         if self.reforward:
             vars(self)["_awaits"] = True
         return Step(values, weights)
@@ -190,31 +179,22 @@ class GramianMethod(_GradientMethod):
         """Where the gradients are taken: ``shared``, ``last`` or ``representation``."""
         return self.card.where
 
-    def backward(
-        self,
-        losses: Losses,
-        *,
-        shared: nn.Module | Iterable[nn.Parameter] | None = None,
-        representation: Tensor | None = None,
-        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
-        grad_scaler: Any = None,
-    ) -> Step:
-        scalars = self._scalars(losses)
-        with jacobian.plain_mode(scalars[0].device):
-            values = self._values(scalars)
-            scaler = scale_of(grad_scaler)
-            if self.where == "last":
-                layer = self._shared(last_layer, "last_layer") if last_layer is not None else last_matrix(self._shared(shared))
-                weights = self._backward_last(scalars, values, layer, scaler)
-            elif self.where == "representation":
-                if representation is None or not representation.requires_grad:
-                    what = "got none" if representation is None else "the one given is detached from the trunk"
-                    raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
-                weights = self._backward_representation(scalars, values, representation, scaler)
-            else:
-                weights = self._backward_shared(scalars, values, self._shared(shared), scaler)
-            priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
-            return Step(values, (weights * priority).to(values))
+    def _step(self, losses: list[Tensor], given: Given) -> Step:
+        values = self._values(losses)
+        if self.where == "last":
+            named = given.last_layer is not None
+            layer = self._shared(given.last_layer, "last_layer") if named else last_matrix(self._shared(given.shared))
+            weights = self._backward_last(losses, values, layer, given.scaler)
+        elif self.where == "representation":
+            z = given.representation
+            if z is None or not z.requires_grad:
+                what = "got none" if z is None else "the one given is detached from the trunk"
+                raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
+            weights = self._backward_representation(losses, values, z, given.scaler)
+        else:
+            weights = self._backward_shared(losses, values, self._shared(given.shared), given.scaler)
+        priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
+        return Step(values, (weights * priority).to(values))
 
     def _backward_shared(self, losses: list[Tensor], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
         seeds = self._seeds(scaler)
@@ -323,23 +303,14 @@ class JacobianMethod(_GradientMethod):
     def direction(self, jacobian: Tensor, losses: Tensor) -> Tensor:
         """Direction ``[P]`` from J ``[T, P]`` (a buffer: do not keep it) and losses ``[T]``, on the parameters' device, all finite."""
 
-    def backward(
-        self,
-        losses: Losses,
-        *,
-        shared: nn.Module | Iterable[nn.Parameter] | None = None,
-        representation: Tensor | None = None,
-        last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
-        grad_scaler: Any = None,
-    ) -> Step:
-        scalars = self._scalars(losses)
-        with jacobian.plain_mode(scalars[0].device), torch.no_grad():
-            values = self._values(scalars)
-            parameters = self._shared(shared)
-            scaler = scale_of(grad_scaler)
+    def _step(self, losses: list[Tensor], given: Given) -> Step:
+        with torch.no_grad():
+            values = self._values(losses)
+            parameters = self._shared(given.shared)
+            scaler = given.scaler
             seeds = self._seeds(scaler)
             rows = self._buffer(parameters)
-            reached = self._reached(jacobian.backward_rows(scalars, seeds, parameters, rows))
+            reached = self._reached(jacobian.backward_rows(losses, seeds, parameters, rows))
             self._passed(self.num_tasks)
             matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
             if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):
@@ -364,8 +335,3 @@ def last_matrix(shared: Sequence[nn.Parameter]) -> list[nn.Parameter]:
     """The last parameter with two or more dimensions and everything after it: the last shared layer of a trunk built in forward order."""
     start = max((i for i, p in enumerate(shared) if p.dim() >= 2), default=len(shared) - 1)
     return list(shared[start:])
-
-
-def scale_of(grad_scaler: Any) -> float:
-    """The current scale of a GradScaler; 1 without one."""
-    return 1.0 if grad_scaler is None else float(grad_scaler.get_scale())
