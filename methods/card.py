@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -61,7 +62,7 @@ class Hyperparameter:
             if not isinstance(value, bool):
                 raise MethodError(f"{where} is {value!r}; expected true or false")
             return value
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):  # numpy's numbers are Real too
             raise MethodError(f"{where} is {value!r}; expected a finite number")
         if isinstance(self.default, int):
             if value != int(value):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import methods
@@ -56,3 +57,9 @@ def test_the_text_of_a_balancer_names_its_settings(name: str) -> None:
     shown = repr(balancer)
     assert name in shown
     assert all(f"{h.name}={h.default!r}" in shown for h in methods.card(name).hyperparameters)
+
+
+def test_numbers_of_numpy_are_numbers_and_become_pythons() -> None:
+    made = methods.create("gradnorm", 2, alpha=np.float32(0.5), batches=np.int64(3))
+    assert (made.alpha, made.batches) == (0.5, 3)
+    assert (type(made.alpha), type(made.batches)) == (float, int)
