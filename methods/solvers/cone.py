@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from methods.solvers.exchange import Exchange
 from methods.solvers.matrix import EPS, Array, equilibrated, noise
 
 
@@ -55,7 +56,7 @@ def block_pivot(matrix: Array, linear: Array, passive: NDArray[np.bool_], blur: 
     """One problem by block principal pivoting alone, from a first guess of the passive set: fast, and to be certified by the caller."""
     size = len(matrix)
     solution = np.zeros(size)
-    fewest, chances = size + 1, 3
+    exchange = Exchange(size)
     for _ in range(ROUNDS):
         face = passive.nonzero()[0]
         solution = np.zeros(size)
@@ -69,15 +70,7 @@ def block_pivot(matrix: Array, linear: Array, passive: NDArray[np.bool_], blur: 
         wrongs = int(np.count_nonzero(wrong))
         if not wrongs:
             break
-        if wrongs < fewest:
-            fewest, chances = wrongs, 3
-        else:
-            chances -= 1
-        if chances < 0:
-            last = int(wrong.nonzero()[0][-1])
-            wrong[:] = False
-            wrong[last] = True
-        passive = passive ^ wrong
+        passive = exchange.step(passive, wrong, wrongs)
     return solution
 
 

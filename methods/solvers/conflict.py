@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from methods.solvers.exchange import Exchange
 from methods.solvers.matrix import EPS, Array, rounding, scaled, vanishes
 from methods.solvers.simplex import min_norm
 
@@ -135,7 +136,7 @@ class _Problem:
     def exchanged(self) -> Array:
         size = len(self.h)
         passive = np.ones(size, dtype=bool)
-        fewest, chances = size + 1, 3
+        exchange = Exchange(size)
         weights = np.full(size, np.nan)
         for _ in range(ROUNDS):
             active = passive.nonzero()[0]
@@ -153,15 +154,7 @@ class _Problem:
             wrongs = int(np.count_nonzero(wrong))
             if not wrongs:
                 break
-            if wrongs < fewest:
-                fewest, chances = wrongs, 3
-            else:
-                chances -= 1
-            if chances < 0:
-                last = int(wrong.nonzero()[0][-1])
-                wrong[:] = False
-                wrong[last] = True
-            passive = passive ^ wrong
+            passive = exchange.step(passive, wrong, wrongs)
             if not passive.any():
                 break
         return weights
