@@ -102,6 +102,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Steps that were done; step time is (train + method) / steps."""
     backward_passes: int
     """Passes through the shared trunk."""
+    paths: dict[str, int] = {}
+    """How the task gradients were taken (rows of J, layer by layer, ...), and in how many steps; empty for a method without them."""
     peak_memory: int | None = None
     """Bytes: of the device on CUDA, of the process on the CPU where the system tells."""
 

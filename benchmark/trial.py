@@ -82,6 +82,7 @@ def _record(run: Run, status: Status, message: str, events: dict[str, int], envi
             evaluation=run.evaluation,
             steps=run.steps,
             backward_passes=balancer.backward_passes if balancer else 0,
+            paths=balancer.paths if balancer else {},
             peak_memory=peak,
         ),
         events=events,

@@ -66,6 +66,8 @@ def create(
     initial_losses: Sequence[float] | None = None,
     prior_losses: Sequence[float] | None = None,
     preference: Sequence[float] | None = None,
+    every: int = 1,
+    path: str = "auto",
     **hyperparameters: Any,
 ) -> Method:
     """Builds a method by its registry name.
@@ -82,6 +84,10 @@ def create(
         prior_losses: ``[T]`` losses of the best constant prediction (label entropy, label variance, ...).
         preference: T numbers > 0, the trade-off that preference scalarisations (``tchebycheff``, ``pbi``, ...) look for; only their
             ratios matter (they are rescaled to sum 1). Other methods ignore it; ``priority`` works on top of any.
+        every: a Gramian method looks at the task gradients in every k-th step only; in between it keeps its weights, at the cost of
+            equal weights.
+        path: how a Gramian method takes the task gradients: a backward pass a task (``rows``), layer by layer (``layers``: see
+            :mod:`methods.layers`), or what needs fewer multiplications (``auto``). The update is the same to rounding.
         **hyperparameters: as the method's card declares them.
 
     Raises:
@@ -96,5 +102,7 @@ def create(
         initial_losses=initial_losses,
         prior_losses=prior_losses,
         preference=preference,
+        every=every,
+        path=path,
         **hyperparameters,
     )

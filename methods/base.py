@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from methods import jacobian
+from methods import graph, jacobian
 from methods.card import SCALES, Card
 from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
 KINDS = ("classification", "regression", "objective")
+PATHS = ("auto", "rows", "layers")
 RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses", "preference")
 """Arguments of ``methods.create`` that are no attributes."""
 
@@ -49,8 +50,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a backward pass was given beside the losses; ``scaler`` is the current scale of a GradScaler, 1 without one."""
+    """What a backward pass was given beside the losses: ``stacked`` is the tensor that they are elements of, where they came as one;
+    ``scaler`` is the current scale of a GradScaler, 1 without one."""
 
+    stacked: Tensor | None
     shared: nn.Module | Iterable[nn.Parameter] | None
     representation: Tensor | None
     last_layer: nn.Module | Iterable[nn.Parameter] | None
@@ -85,6 +88,8 @@ class Method(nn.Module, ABC):
         initial_losses: Sequence[float] | None = None,
         prior_losses: Sequence[float] | None = None,
         preference: Sequence[float] | None = None,
+        every: int = 1,
+        path: str = "auto",
         **hyperparameters: Any,
     ) -> None:
         super().__init__()
@@ -93,8 +98,16 @@ class Method(nn.Module, ABC):
             raise MethodError(f"{name}: num_tasks is {num_tasks!r}; expected a whole number of 1 or more")
         if scale not in SCALES:
             raise MethodError(f"{name}: scale is {scale!r}; expected one of {', '.join(SCALES)}{suggestion(scale, SCALES)}")
+        if path not in PATHS:
+            raise MethodError(f"{name}: path is {path!r}; expected one of {', '.join(PATHS)}{suggestion(path, PATHS)}")
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise MethodError(f"{name}: every is {every!r}; expected a whole number of 1 or more")
+        if self.card.family != "gramian" and (every, path) != (1, "auto"):
+            raise MethodError(f"{name}: every and path are for methods that solve for weights from the Gramian, which {name} does not")
         self.num_tasks = num_tasks
         self.scale = scale
+        self.every = every
+        self.path = path
         self.priority = _priority(priority, num_tasks, name)
         self.facts = Facts(
             kinds=_per_task(kinds, num_tasks, f"{name}: kinds"),
@@ -112,6 +125,7 @@ class Method(nn.Module, ABC):
         self.backward_passes = 0
         self._names: tuple[str, ...] | None = None
         self._counts: Counter[str] = Counter()
+        self._paths: Counter[str] = Counter()
         self._device_counts: dict[str, Tensor] = {}
         self._rows: jacobian.Rows | None = None
         self._awaits = False
@@ -135,7 +149,8 @@ class Method(nn.Module, ABC):
     ) -> Step:
         """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
 
-        A gradient method walks the trunk once a task, so hooks on gradients of shared parameters fire up to T times a step.
+        A gradient method walks the trunk once a task, so hooks on gradients of shared parameters fire up to T times a step, or not at all
+        where it goes layer by layer (``path``).
 
         Args:
             losses: T scalars, as a sequence or a dict. A dict's order is fixed by the first call.
@@ -150,7 +165,7 @@ class Method(nn.Module, ABC):
         scalars = self._scalars(losses)
         with jacobian.plain_mode(scalars[0].device):
             scaler = 1.0 if grad_scaler is None else float(grad_scaler.get_scale())
-            return self._step(scalars, Given(shared, representation, last_layer, scaler))
+            return self._step(scalars, Given(losses if isinstance(losses, Tensor) else None, shared, representation, last_layer, scaler))
 
     @abstractmethod
     def _step(self, losses: list[Tensor], given: Given) -> Step:
@@ -178,6 +193,11 @@ class Method(nn.Module, ABC):
         Raises:
             MethodError: not T scalar losses, or no backward pass came before.
         """
+
+    @property
+    def paths(self) -> dict[str, int]:
+        """How the task gradients were taken, and in how many steps: ``rows`` of J, layer by layer, with weights held from before, ..."""
+        return dict(sorted(self._paths.items()))
 
     @property
     def events(self) -> dict[str, int]:
@@ -209,15 +229,12 @@ class Method(nn.Module, ABC):
 
     # -- what the three families share ---------------------------------------------------------------------------------------------
 
-    def _scalars(self, losses: Losses, graph: bool = True) -> list[Tensor]:
-        """The T losses as 0-d tensors, in a fixed order; ``graph`` says that some must have one, and that a stacked tensor is slow."""
+    def _scalars(self, losses: Losses, trained: bool = True) -> list[Tensor]:
+        """The T losses as 0-d tensors, in a fixed order; ``trained`` says that some must have a graph."""
         name, names = self.card.name, self._names
         if isinstance(losses, (list, tuple)):
             given: Sequence[Tensor] = losses
         elif isinstance(losses, Tensor):
-            if graph:
-                slow = "one stacked tensor of losses makes every backward pass walk all T heads: pass T separate scalars"
-                warnings.warn(slow, stacklevel=3)
             given = losses.unbind() if losses.dim() else [losses]
         elif isinstance(losses, Mapping):
             names = names or tuple(losses)
@@ -236,11 +253,20 @@ class Method(nn.Module, ABC):
             if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
                 what = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
                 raise MethodError(f"{name}: loss {index} is {what}; expected a floating-point tensor with one element")
-        if graph and not any(given[task].requires_grad for task in self.tasks):
+        if trained and not any(given[task].requires_grad for task in self.tasks):
             raise MethodError(f"{name}: no loss requires a gradient; expected losses of a model in training, outside torch.no_grad()")
         if names is not self._names:
             self._names = names
         return [loss if loss.dim() == 0 else loss.reshape(()) for loss in given]
+
+    def _roots(self, losses: Sequence[Tensor], given: Given) -> list[graph.Root | None]:
+        """Where each loss's backward pass starts; a stacked tensor of losses is split back to its parts where its graph allows."""
+        try:
+            return graph.roots_of(losses, given.stacked)
+        except graph.Unsplit:
+            slow = "one tensor of losses makes every backward pass walk all T heads: pass T separate scalars, or torch.stack() of them"
+            warnings.warn(slow, stacklevel=4)
+            return graph.roots_of(losses)
 
     def _values(self, losses: Sequence[Tensor]) -> Tensor:
         """Detached losses ``[T]`` on one device, in float32 at least."""

@@ -10,14 +10,19 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods import jacobian
+from methods import graph, jacobian, layers
 from methods.base import Given, Losses, Method, Step
 from methods.errors import MethodError
+from methods.graph import Root
+from methods.layers import Layerwise, Plan, Scratch
 
 
 class LossMethod(Method):
@@ -46,7 +51,7 @@ class LossMethod(Method):
         if self.scale == "grad_norm":
             parameters = self._shared(given.shared)
             rows = self._buffer(parameters)
-            jacobian.gradient_rows(losses, parameters, rows)
+            jacobian.gradient_rows(self._roots(losses, given), parameters, rows)
             self._passed(self.num_tasks)
             factor = self._norm_factor(rows.gramian(), weights)
         if factor != 1.0:
@@ -65,7 +70,7 @@ class LossMethod(Method):
             return
         if not self._awaits:
             raise MethodError(f"{self.card.name}: after_step() has no step to follow; call it once after every backward() and model step")
-        scalars = self._scalars(losses, graph=False)
+        scalars = self._scalars(losses, trained=False)
         with torch.no_grad(), torch.autocast(scalars[0].device.type, enabled=False):
             values = self._stack(scalars).detach()
             self._protected(self.observe, values, self._total(values))
@@ -150,6 +155,26 @@ class _GradientMethod(Method):
         return reached
 
 
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """G, the losses and what else was asked for, as the columns of one table ``[T, T + 1 + ...]``; ``eps`` is the rounding of G."""
+
+    table: NDArray[np.float64]
+    eps: float
+
+    @property
+    def gramian(self) -> NDArray[np.float64]:
+        return self.table[:, : len(self.table)]
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        return self.table[:, len(self.table)]
+
+    def cancels(self) -> bool:
+        """Whether some G_tt is so small beside the last column, what its rounding is relative to, that the rounding would show."""
+        return bool((self.table[:, -1] > layers.CANCELLATION * self.table.diagonal()).any())
+
+
 class GramianMethod(_GradientMethod):
     """T weights from the Gramian of the task gradients. T backward passes; heads get their own plain gradient.
 
@@ -166,6 +191,23 @@ class GramianMethod(_GradientMethod):
     rounding: float = torch.finfo(torch.float64).eps
     """Relative rounding of the Gramian that ``weights`` is given, that of the gradients' dtype: what is below it is zero."""
 
+    def __init__(self, num_tasks: int, **options: Any) -> None:
+        super().__init__(num_tasks, **options)
+        self._scratch = Scratch()
+        self._held: Tensor | None = None
+        self._age = 0
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {**super().get_extra_state(), "held": None if self._held is None else self._held.tolist(), "age": self._age}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state(state)
+        self._held = None if state["held"] is None else torch.tensor(state["held"], dtype=torch.float64)
+        self._age = state["age"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_scratch": Scratch()}
+
     @abstractmethod
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights ``[T]`` from G = J Jᵀ ``[T, T]`` and losses ``[T]``, all float64 on the host, all finite; some row is not zero."""
@@ -181,38 +223,81 @@ class GramianMethod(_GradientMethod):
 
     def _step(self, losses: list[Tensor], given: Given) -> Step:
         values = self._values(losses)
-        if self.where == "last":
-            named = given.last_layer is not None
-            layer = self._shared(given.last_layer, "last_layer") if named else last_matrix(self._shared(given.shared))
-            weights = self._backward_last(losses, values, layer, given.scaler)
-        elif self.where == "representation":
-            z = given.representation
-            if z is None or not z.requires_grad:
-                what = "got none" if z is None else "the one given is detached from the trunk"
-                raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
-            weights = self._backward_representation(losses, values, z, given.scaler)
-        else:
-            weights = self._backward_shared(losses, values, self._shared(given.shared), given.scaler)
+        roots = self._roots(losses, given)
         priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
+        if self._held is not None and self._age < self.every:
+            weights = self._held
+            self._backward_held(roots, weights, given)
+        else:
+            weights = self._backward(roots, values, given)
+            solved = self.every > 1 and bool(weights.isfinite().all() & weights.any())
+            self._held, self._age = weights if solved else None, 0
+        self._age += 1
         return Step(values, (weights * priority).to(values))
 
-    def _backward_shared(self, losses: list[Tensor], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
+    def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
+        """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""
+        if self.where == "last":
+            layer = self._last_layer(given)
+            rows = self._buffer(layer)
+            jacobian.gradient_rows(roots, layer, rows)
+            weights = self._solve(self._host(rows.gramian(), values), [1.0] * self.num_tasks)
+            self._backward_total(roots, weights, given.scaler)
+        elif self.where == "representation":
+            weights = self._backward_representation(roots, values, self._representation(given), given.scaler)
+        else:
+            weights = self._backward_shared(roots, values, self._shared(given.shared), given.scaler)
+        return weights
+
+    def _last_layer(self, given: Given) -> list[nn.Parameter]:
+        if given.last_layer is not None:
+            return self._shared(given.last_layer, "last_layer")
+        return last_matrix(self._shared(given.shared))
+
+    def _representation(self, given: Given) -> Tensor:
+        z = given.representation
+        if z is None or not z.requires_grad:
+            what = "got none" if z is None else "the one given is detached from the trunk"
+            raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
+        return z
+
+    def _backward_shared(self, roots: list[Root | None], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
         seeds = self._seeds(scaler)
+        plan = layers.plan(roots, shared, self.path == "layers") if self.path != "rows" and all(seeds) else None
+        if plan is not None:
+            return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
+        if self.path == "layers":
+            raise MethodError(f"{self.card.name}: path is 'layers', but the trunk has no layer that can be taken so: path='auto' decides")
         rows = self._buffer(shared)
-        reached = self._reached(jacobian.backward_rows(losses, seeds, shared, rows, unseeded=scaler))
-        self._passed(self.num_tasks)
-        weights = self._solve(rows.gramian(), values, [seed or scaler for seed in seeds])
+        reached = self._reached(jacobian.backward_rows(roots, seeds, shared, rows, unseeded=scaler))
+        self._took("rows", self.num_tasks)
+        weights = self._solve(self._host(rows.gramian(), values), [seed or scaler for seed in seeds])
         jacobian.deposit(shared, rows.pieces(rows.combine(self._combining(weights)), shared), reached)
         return weights
 
-    def _backward_representation(self, losses: list[Tensor], values: Tensor, z: Tensor, scaler: float) -> Tensor:
+    def _backward_layers(self, plan: Plan, roots: list[Root], values: Tensor, shared: list[nn.Parameter], seeds: Sequence[float]) -> Tensor:
+        gradients = Layerwise(plan, shared, self.num_tasks, self._scratch)
+        gradients.backward(roots, seeds)
+        self._took(plan.summary, self.num_tasks)
+        gramian, bound = gradients.gramian()
+        host = self._host(gramian, values, bound)
+        if host.cancels():
+            self.count("layers_cancelled")
+            gradients.by_rows()
+            host = self._host(gradients.gramian()[0], values)
+        weights = self._solve(host, seeds)
+        for index, piece in gradients.combine(weights):
+            jacobian.accumulate(shared[index], piece)
+        return weights
+
+    def _backward_representation(self, roots: list[Root | None], values: Tensor, z: Tensor, scaler: float) -> Tensor:
         seeds = self._seeds(scaler)
         rows = self._buffer([z])
-        jacobian.representation_rows(losses, seeds, z, rows, unseeded=scaler)
-        weights = self._solve(rows.gramian(), values, [seed or scaler for seed in seeds])
+        jacobian.representation_rows(roots, seeds, z, rows, unseeded=scaler)
+        weights = self._solve(self._host(rows.gramian(), values), [seed or scaler for seed in seeds])
         ((_, gradient),) = rows.pieces(rows.combine(self._combining(weights)), [z])
         torch.autograd.backward(z, gradient)
-        self._passed(1)
+        self._took("representation", 1)
         return weights
 
     def _combining(self, weights: Tensor) -> Tensor:
@@ -221,36 +306,56 @@ class GramianMethod(_GradientMethod):
             return weights
         return weights * torch.tensor([float(p > 0) for p in self.priority], dtype=weights.dtype)
 
-    def _backward_last(self, losses: list[Tensor], values: Tensor, layer: list[nn.Parameter], scaler: float) -> Tensor:
-        seeds = self._seeds(scaler)
-        rows = self._buffer(layer)
-        jacobian.gradient_rows(losses, layer, rows)
-        weights = self._solve(rows.gramian(), values, [1.0] * self.num_tasks)
-        roots = [t for t in range(self.num_tasks) if losses[t].requires_grad]
-        if roots:
-            factors = [torch.full_like(losses[t], float(weights[t]) * seeds[t]) for t in roots]
-            torch.autograd.backward([losses[t] for t in roots], factors)
-        self._passed(1)
-        return weights
+    def _backward_total(self, roots: Sequence[Root | None], weights: Tensor, scaler: float) -> None:
+        """One backward pass of Σ w_t L_t, heads included."""
+        total = [(root, float(weights[t]) * seed) for t, (root, seed) in enumerate(zip(roots, self._seeds(scaler), strict=True)) if root]
+        if total:
+            torch.autograd.backward([root.start for root, _ in total], [root.seed(factor) for root, factor in total])
+        self._took("last", 1)
 
-    def _solve(self, gramian: Tensor, values: Tensor, seeds: Sequence[float]) -> Tensor:
-        """Weights ``[T]`` in float64 on the host, scale included; one copy from the device. Not finite in: nan out, state untouched."""
-        host = torch.cat([gramian.to(torch.float64), values.to(gramian.device, torch.float64).unsqueeze(1)], dim=1).cpu()
-        losses = host[:, -1]
-        eps = torch.finfo(gramian.dtype).eps
-        gramian = host[:, :-1]
+    def _backward_held(self, roots: list[Root | None], weights: Tensor, given: Given) -> None:
+        """One backward pass with weights of an earlier step, which act where the heads meet the trunk; heads get their plain gradient."""
+        if self.where == "last":
+            self._backward_total(roots, weights, given.scaler)
+            return
+        shared = self._shared(given.shared)
+        seeds = self._seeds(given.scaler)
+        anatomy = graph.anatomy(roots, shared)
+        if anatomy is None:  # no such place: the rows again, without solving for weights
+            rows = self._buffer(shared)
+            reached = self._reached(jacobian.backward_rows(roots, seeds, shared, rows))
+            jacobian.deposit(shared, rows.pieces(rows.combine(weights), shared), reached)
+            self._took("held weights, rows", self.num_tasks)
+            return
+        trained = [(root, seed) for root, seed in zip(roots, seeds, strict=True) if root is not None and seed]
+        with graph.weighted(anatomy.crossings, weights.tolist()):
+            torch.autograd.backward([root.start for root, _ in trained], [root.seed(seed) for root, seed in trained])
+        self._took("held weights", 1)
+
+    def _took(self, path: str, passes: int) -> None:
+        self._passed(passes)
+        self._paths[path] += 1
+
+    def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> _Host:
+        """G, the losses and further columns ``[T]``, in float64 on the host, by one copy from the device."""
+        beside = [column.to(gramian.device, torch.float64).unsqueeze(1) for column in (values, *columns)]
+        return _Host(torch.cat([gramian.to(torch.float64), *beside], dim=1).cpu().numpy(), torch.finfo(gramian.dtype).eps)
+
+    def _solve(self, host: _Host, seeds: Sequence[float]) -> Tensor:
+        """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""
+        if not np.isfinite(host.table).all():
+            return torch.full((self.num_tasks,), math.nan, dtype=torch.float64)
+        gramian = (host.gramian + host.gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
         if any(seed != 1.0 for seed in seeds):
-            inverse = torch.tensor(seeds, dtype=torch.float64).reciprocal()
-            gramian = gramian * torch.outer(inverse, inverse)
-        gramian = (gramian + gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
-        if not bool(torch.isfinite(host).all()):
-            return torch.full_like(losses, math.nan)
-        alive = [squared > 0 for squared in gramian.diagonal().tolist()]
+            inverse = 1 / np.array(seeds)
+            gramian = gramian * inverse * inverse[:, None]
+        alive = (gramian.diagonal() > 0).tolist()
         if not any(alive):
-            return torch.zeros_like(losses)
-        vars(self)["rounding"] = eps
-        weights = self._weights_of_alive(gramian, losses, alive)
-        factor = self._norm_factor(gramian, weights, eps) if self.scale == "grad_norm" else self._factor()
+            return torch.zeros(self.num_tasks, dtype=torch.float64)
+        vars(self)["rounding"] = host.eps
+        square = torch.from_numpy(gramian)
+        weights = self._weights_of_alive(square, torch.from_numpy(host.losses.copy()), alive)
+        factor = self._norm_factor(square, weights, host.eps) if self.scale == "grad_norm" else self._factor()
         return weights if factor == 1.0 else weights * factor
 
     def _checked(self, weights: Any, losses: Tensor) -> Tensor:
@@ -310,7 +415,7 @@ class JacobianMethod(_GradientMethod):
             scaler = given.scaler
             seeds = self._seeds(scaler)
             rows = self._buffer(parameters)
-            reached = self._reached(jacobian.backward_rows(losses, seeds, parameters, rows))
+            reached = self._reached(jacobian.backward_rows(self._roots(losses, given), seeds, parameters, rows))
             self._passed(self.num_tasks)
             matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
             if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from methods.graph import Root
+
 
 class Rows:
     """The buffer: for each (device, dtype) a block ``[T, P_block]`` whose columns are the given tensors, in order.
@@ -100,31 +102,31 @@ def layout(tensors: Sequence[Tensor], num_rows: int) -> tuple[object, ...]:
 
 
 def backward_rows(
-    losses: Sequence[Tensor], seeds: Sequence[float], shared: Sequence[nn.Parameter], rows: Rows, unseeded: float = 0.0
+    roots: Sequence[Root | None], seeds: Sequence[float], shared: Sequence[nn.Parameter], rows: Rows, unseeded: float = 0.0
 ) -> list[bool]:
     """Row t becomes seed_t · ∇_shared L_t; every other leaf accumulates seed_t · ∇L_t in its ``.grad``, as a plain backward would.
 
     A loss with seed 0 leaves every ``.grad`` alone and gives the row unseeded · ∇_shared L_t; one that needs no gradient gives zeros.
     ``shared`` keeps the ``.grad`` that it came with. Returns which shared parameters any loss reaches.
     """
-    used = [t for t, loss in enumerate(losses) if loss.requires_grad and (seeds[t] or unseeded)]
+    used = [t for t, root in enumerate(roots) if root is not None and (seeds[t] or unseeded)]
     last = used[-1] if used else -1
     kept = [parameter.grad for parameter in shared]
     reached = [False] * len(shared)
     try:
-        for t, loss in enumerate(losses):
-            if t not in used:
+        for t, root in enumerate(roots):
+            if root is None or t not in used:
                 rows.clear(t)
                 continue
-            seed, retain = torch.full_like(loss, seeds[t] or unseeded), t != last
+            seed, retain = root.seed(seeds[t] or unseeded), t != last
             gradients: Sequence[Tensor | None]
             if seeds[t]:
                 for parameter in shared:
                     parameter.grad = None  # so that autograd hands its own tensor over instead of adding to an old one
-                torch.autograd.backward(loss, seed, retain_graph=retain)
+                torch.autograd.backward(root.start, seed, retain_graph=retain)
                 gradients = [parameter.grad for parameter in shared]
             else:
-                gradients = torch.autograd.grad(loss, shared, seed, retain_graph=retain, allow_unused=True)
+                gradients = torch.autograd.grad([root.start], shared, seed, retain_graph=retain, allow_unused=True)
             rows.fill(t, gradients)
             reached = [r or g is not None for r, g in zip(reached, gradients, strict=True)]
     finally:
@@ -133,16 +135,16 @@ def backward_rows(
     return reached
 
 
-def gradient_rows(losses: Sequence[Tensor], tensors: Sequence[Tensor], rows: Rows) -> None:
+def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows) -> None:
     """Row t becomes ∇ L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
-    for t, loss in enumerate(losses):
-        if loss.requires_grad:
-            rows.fill(t, torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True))
-        else:
+    for t, root in enumerate(roots):
+        if root is None:
             rows.clear(t)
+        else:
+            rows.fill(t, torch.autograd.grad([root.start], tensors, root.seed(1.0), retain_graph=True, allow_unused=True))
 
 
-def representation_rows(losses: Sequence[Tensor], seeds: Sequence[float], representation: Tensor, rows: Rows, unseeded: float) -> None:
+def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], representation: Tensor, rows: Rows, unseeded: float) -> None:
     """Row t becomes seed_t · ∂L_t/∂z, flattened over the batch; what the losses reach past z accumulates seed_t · ∇L_t in its ``.grad``.
 
     A loss with seed 0 leaves every ``.grad`` alone and gives the row unseeded · ∂L_t/∂z.
@@ -155,27 +157,25 @@ def representation_rows(losses: Sequence[Tensor], seeds: Sequence[float], repres
 
     handle = node.register_prehook(stop) if node is not None else None
     try:
-        for t, loss in enumerate(losses):
-            if not loss.requires_grad:
+        for t, root in enumerate(roots):
+            if root is None:
                 rows.clear(t)
                 continue
-            heads = leaves(loss, representation) if seeds[t] else []
-            seed = torch.full_like(loss, seeds[t] or unseeded)
-            dz, *gradients = torch.autograd.grad(loss, [representation, *heads], seed, retain_graph=True, allow_unused=True)
+            heads = leaves(root, representation) if seeds[t] else []
+            seed = root.seed(seeds[t] or unseeded)
+            dz, *gradients = torch.autograd.grad([root.start], [representation, *heads], seed, retain_graph=True, allow_unused=True)
             rows.fill(t, [dz])
-            for head, gradient in zip(heads, gradients, strict=True):
-                if gradient is not None:
-                    accumulate(head, _owned(gradient, head))
+            accumulate_all(heads, gradients)
     finally:
         if handle is not None:
             handle.remove()
 
 
-def leaves(loss: Tensor, stop: Tensor) -> list[Tensor]:
+def leaves(root: Root, stop: Tensor) -> list[Tensor]:
     """The leaf tensors that a loss depends on by a path that does not pass through ``stop``."""
     found: list[Tensor] = []
     seen = set()
-    todo = [(loss.grad_fn, loss.output_nr)]
+    todo: list[tuple[Any, int]] = [(root.edge.node, root.edge.output_nr)]
     while todo:
         node, output = todo.pop()
         if node is None or node in seen or (node is stop.grad_fn and output == stop.output_nr):
@@ -188,9 +188,23 @@ def leaves(loss: Tensor, stop: Tensor) -> list[Tensor]:
     return found
 
 
-def _owned(gradient: Tensor, like: Tensor) -> Tensor:
-    """A copy in the layout of its parameter: autograd may hand out one tensor twice, or an expanded one."""
-    return gradient.clone() if gradient.is_sparse else torch.empty_like(like).copy_(gradient)
+def accumulate_all(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Adds what autograd handed out to the ``.grad`` of its leaves; None adds nothing.
+
+    A first gradient is copied into the layout of its leaf, as autograd may hand out one tensor twice, or an expanded one.
+    """
+    fresh, sources = [], []
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        if gradient is None:
+            continue
+        if leaf.grad is None and not gradient.is_sparse:
+            leaf.grad = torch.empty_like(leaf, requires_grad=False)
+            fresh.append(leaf.grad)
+            sources.append(gradient)
+        else:
+            accumulate(leaf, gradient.clone() if gradient.is_sparse else gradient)
+    if fresh:
+        torch._foreach_copy_(fresh, sources)
 
 
 def deposit(parameters: Sequence[Tensor], pieces: Iterator[tuple[int, Tensor]], reached: Sequence[bool]) -> None:

@@ -56,6 +56,7 @@ def test_every_method_leaves_a_whole_record(method: str) -> None:
     assert record.cost is not None
     assert record.cost.steps == 6
     assert record.cost.backward_passes >= 6
+    assert sum(record.cost.paths.values()) == (6 if methods.card(method).family == "gramian" else 0)
     check(record)
     assert decode(encode(record)) == record
 

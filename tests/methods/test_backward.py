@@ -1,9 +1,11 @@
 """What ``backward`` leaves in ``.grad``, and what it takes as losses and shared parameters."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import methods
 from tests import linear, nets
@@ -122,11 +124,29 @@ def test_wrong_losses_are_errors_and_forgotten(name: str) -> None:
         balancer.backward(dict(zip("xyw", net.losses(), strict=True)), shared=net.shared())
 
 
+STACKS: dict[str, Callable[[list[Tensor]], Tensor]] = {
+    "stack": torch.stack,
+    "cat": lambda losses: torch.cat([loss.reshape(1) for loss in losses]),
+}
+
+
+@pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stacked_tensor_warns_and_gives_the_same(name: str) -> None:
+def test_a_stacked_tensor_is_split_back_to_its_parts(name: str, stack: str) -> None:
     net = nets.build()
-    with pytest.warns(UserWarning, match="one stacked tensor of losses") as caught:
-        create(name).backward(torch.stack(net.losses()), shared=net.shared())
+    walked = []
+    for task in range(3):
+        net.private(task)[0].register_hook(lambda gradient, task=task: walked.append(task))
+    create(name).backward(STACKS[stack](net.losses()), shared=net.shared())
+    assert linear.close(net.update(), updated(name).update(), 1e-12)
+    assert all(walked.count(task) <= 1 for task in range(3))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if FAMILY[n] != "loss"])
+def test_one_tensor_that_cannot_be_split_warns_and_gives_the_same(name: str) -> None:
+    net = nets.build()
+    with pytest.warns(UserWarning, match="one tensor of losses makes every backward pass walk all T heads") as caught:
+        create(name).backward(torch.stack(net.losses()) * 1.0, shared=net.shared())
     assert caught[0].filename == __file__
     assert linear.close(net.update(), updated(name).update(), 1e-12)
 

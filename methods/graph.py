@@ -1,0 +1,178 @@
+"""The autograd graph of T losses: what each has to itself (its head), what they share (the trunk), and where heads meet the trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Where the backward pass of a loss starts: at the loss, or at the part of a stacked tensor of losses that it is."""
+
+    loss: Tensor
+    start: Any
+    """A tensor or a GradientEdge: autograd takes a list of both, its type stubs do not."""
+
+    @property
+    def edge(self) -> GradientEdge:
+        return self.start if isinstance(self.start, GradientEdge) else get_gradient_edge(self.start)
+
+    def seed(self, value: float) -> Tensor:
+        return torch.full_like(self.loss, value, requires_grad=False)
+
+
+def roots_of(losses: Sequence[Tensor], stacked: Tensor | None = None) -> list[Root | None]:
+    """Roots of T scalars; None for one that needs no gradient. ``stacked`` is the tensor that they are the elements of, if they are.
+
+    Raises:
+        Unsplit: nothing in the graph of a stacked tensor tells its elements apart.
+    """
+    if stacked is None or not stacked.requires_grad:
+        return [Root(loss, loss) if loss.requires_grad else None for loss in losses]
+    # The parts that a tensor [T] was stacked from: a backward pass from a part goes through its own head alone.
+    node = stacked.grad_fn
+    parts = node.next_functions if node is not None and node.name() in ("StackBackward0", "CatBackward0") else ()
+    if len(parts) != len(losses):
+        raise Unsplit
+    shape = () if node is None or node.name() == "StackBackward0" else (1,)
+    return [
+        None if part is None else Root(loss.detach().reshape(shape), GradientEdge(part, number))
+        for loss, (part, number) in zip(losses, parts, strict=True)
+    ]
+
+
+class Unsplit(ValueError):
+    """A tensor of losses that was not made by stacking them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """An edge that leaves the head of a task for the trunk: input ``index`` of ``node`` is output ``number`` of the trunk's ``target``."""
+
+    task: int
+    node: Node
+    index: int
+    target: Node
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """The T heads and their trunk.
+
+    Attributes:
+        crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
+        heads: the leaves of the heads.
+        trunk: the trunk's nodes; among them those that accumulate the gradients of the shared parameters.
+    """
+
+    crossings: tuple[Crossing, ...]
+    heads: tuple[Tensor, ...]
+    trunk: frozenset[Node]
+
+
+def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy | None:
+    """Takes the graph apart; a root that is None reaches nothing.
+
+    The trunk is what two losses or more depend on, and the shared parameters. None where the parts cannot be told apart so: a loss is
+    itself part of another's graph, or a parameter that is not shared is used by several tasks below their heads.
+    """
+    ours = {id(parameter) for parameter in shared}
+    starts = [None if root is None else root.edge.node for root in roots]
+    owner: dict[Node, int] = {}
+    meeting: list[Node] = []  # where a second task, or a shared parameter, is met: from there on it is trunk
+    for task, start in enumerate(starts):
+        todo = [] if start is None else [start]
+        while todo:
+            node = todo.pop()
+            if node in owner:
+                if owner[node] != task:
+                    meeting.append(node)
+                continue
+            owner[node] = task
+            children = node.next_functions
+            if children:
+                todo.extend(child for child, _ in children if child is not None)
+            elif id(variable(node)) in ours:
+                meeting.append(node)
+    trunk = set()
+    while meeting:
+        node = meeting.pop()
+        if node not in trunk:
+            trunk.add(node)
+            meeting.extend(child for child, _ in node.next_functions if child is not None)
+    if any(start in trunk for start in starts):
+        return None
+    crossings: list[Crossing] = []
+    heads: list[Tensor | None] = []
+    for node, task in owner.items():
+        children = node.next_functions
+        if node in trunk:
+            if not children and id(variable(node)) not in ours:
+                return None
+        elif not children:
+            heads.append(variable(node))
+        else:
+            crossings.extend(Crossing(task, node, i, child, number) for i, (child, number) in enumerate(children) if child in trunk)
+    return Anatomy(tuple(crossings), tuple(leaf for leaf in heads if leaf is not None), frozenset(trunk))
+
+
+def variable(node: Node) -> Tensor | None:
+    """The leaf whose gradient a node accumulates; None for any other node."""
+    return getattr(node, "variable", None)
+
+
+@contextmanager
+def captured(crossings: Sequence[Crossing]) -> Iterator[dict[int, dict[tuple[Node, int], Tensor]]]:
+    """What a backward pass inside sends from the head of each task to each output of the trunk: ``found[task][target, number]``."""
+    found: dict[int, dict[tuple[Node, int], Tensor]] = {}
+
+    def keep(crossing: Crossing) -> Any:
+        target = (crossing.target, crossing.number)
+
+        def hook(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
+            gradient = inputs[crossing.index]
+            if gradient is not None:
+                mine = found.setdefault(crossing.task, {})
+                mine[target] = mine[target] + gradient if target in mine else gradient
+
+        return hook
+
+    with _hooked((crossing.node, keep(crossing)) for crossing in crossings):
+        yield found
+
+
+@contextmanager
+def weighted(crossings: Sequence[Crossing], weights: Sequence[float]) -> Iterator[None]:
+    """Inside, what a backward pass sends from the head of task t to the trunk is multiplied by weights[t]; heads keep their gradient."""
+    by_node: dict[Node, list[Crossing]] = {}
+    for crossing in crossings:
+        by_node.setdefault(crossing.node, []).append(crossing)
+
+    def hook(here: list[Crossing]) -> Any:
+        indices, weight = {crossing.index for crossing in here}, weights[here[0].task]
+
+        def scale(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+            return tuple(g if g is None or i not in indices else g * weight for i, g in enumerate(inputs))
+
+        return scale
+
+    with _hooked((node, hook(here)) for node, here in by_node.items()):
+        yield
+
+
+@contextmanager
+def _hooked(hooks: Iterable[tuple[Node, Any]]) -> Iterator[None]:
+    handles = [node.register_hook(hook) for node, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
