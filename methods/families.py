@@ -233,7 +233,7 @@ class GramianMethod(_GradientMethod):
             solved = self.every > 1 and bool(weights.isfinite().all() & weights.any())
             self._held, self._age = weights if solved else None, 0
         self._age += 1
-        return Step(values, (weights * priority).to(values))
+        return Step(values, (weights * priority).to(values, non_blocking=True))
 
     def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
         """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""

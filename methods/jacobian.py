@@ -82,7 +82,7 @@ class Rows:
     def combine(self, weights: Tensor) -> list[Tensor]:
         """wᵀJ, one flat tensor a block."""
         with exact_matmul():
-            return [torch.mv(block.T, weights.to(block)) for block in self.blocks]
+            return [torch.mv(block.T, weights.to(block, non_blocking=True)) for block in self.blocks]
 
     def split(self, direction: Tensor) -> list[Tensor]:
         """A direction ``[P]`` cut into the blocks."""

@@ -345,7 +345,7 @@ class Layerwise:
     def combine(self, weights: Tensor) -> Iterator[tuple[int, Tensor]]:
         """(index, Σ w_t g_t) for every shared parameter that a loss reaches, in its shape and strides."""
         with jacobian.exact_matmul():
-            weights = weights.to(self.parts[0].layer.inputs)
+            weights = weights.to(self.parts[0].layer.inputs, non_blocking=True)
             for part in self.parts:
                 weight, bias = part.combine(weights)
                 yield part.layer.weight, self._shaped(weight, part.layer.weight)

@@ -1,6 +1,7 @@
 """The main path on a GPU: gradients stay there, state follows or stays on the host, nothing else changes."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -108,3 +109,26 @@ def test_a_step_of_a_loss_method_never_waits_for_the_gpu(name: str) -> None:
             linear.after_step(balancer, again)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("path", ["rows", "layers"])
+@pytest.mark.parametrize("name", [name for name in NAMES if methods.card(name).family == "gramian"])
+def test_a_step_of_a_gramian_method_waits_for_the_gpu_once(name: str, path: str) -> None:
+    net, balancer = build("cuda"), linear.create(name, 3, path=path, **FACTS)
+    for step in range(3):
+        losses = net.losses()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn" if step else "default")
+            try:
+                balancer.backward(losses, shared=net.shared(), representation=net.z)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        assert sum("synchronizing" in str(warning.message) for warning in caught) == (1 if step else 0)
+
+
+@pytest.mark.parametrize("path", ["rows", "layers"])
+def test_layer_by_layer_on_a_gpu(path: str) -> None:
+    net = build("cuda")
+    weights = methods.create("upgrad", 3, path=path).backward(net.losses(), shared=net.shared()).weights
+    assert linear.close(net.update(), weights @ net.jacobian(), 1e-6)
