@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,15 +52,17 @@ class Unsplit(ValueError):
     """A tensor of losses that was not made by stacking them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """An edge that leaves the head of a task for the trunk: input ``index`` of ``node`` is output ``number`` of the trunk's ``target``."""
+class Crossing(NamedTuple):
+    """An edge that leaves the head of a task for the trunk: input ``position`` of ``node`` is output ``number`` of the trunk's ``target``."""
 
     task: int
     node: Node
-    index: int
+    position: int
     target: Node
     number: int
+
+
+Children = tuple[tuple[Node | None, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,13 @@ class Anatomy:
     Attributes:
         crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
         heads: the leaves of the heads.
-        trunk: the trunk's nodes; among them those that accumulate the gradients of the shared parameters.
+        trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
+            it is None. Their order is that of the graph, the same in every run.
     """
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
-    trunk: frozenset[Node]
+    trunk: dict[Node, Children]
 
 
 def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy | None:
@@ -87,6 +90,7 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
     ours = {id(parameter) for parameter in shared}
     starts = [None if root is None else root.edge.node for root in roots]
     owner: dict[Node, int] = {}
+    children: dict[Node, Children] = {}
     meeting: list[Node] = []  # where a second task, or a shared parameter, is met: from there on it is trunk
     for task, start in enumerate(starts):
         todo = [] if start is None else [start]
@@ -97,31 +101,33 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
                     meeting.append(node)
                 continue
             owner[node] = task
-            children = node.next_functions
-            if children:
-                todo.extend(child for child, _ in children if child is not None)
+            children[node] = below = node.next_functions
+            if below:
+                todo.extend([child for child, _ in below if child is not None])
             elif id(variable(node)) in ours:
                 meeting.append(node)
-    trunk = set()
+    common = set()
     while meeting:
         node = meeting.pop()
-        if node not in trunk:
-            trunk.add(node)
-            meeting.extend(child for child, _ in node.next_functions if child is not None)
-    if any(start in trunk for start in starts):
+        if node not in common:
+            common.add(node)
+            meeting.extend([child for child, _ in children[node] if child is not None])
+    if any(start in common for start in starts):
         return None
     crossings: list[Crossing] = []
-    heads: list[Tensor | None] = []
-    for node, task in owner.items():
-        children = node.next_functions
-        if node in trunk:
-            if not children and id(variable(node)) not in ours:
+    heads: list[Tensor] = []
+    trunk: dict[Node, Children] = {}
+    for node, below in children.items():
+        leaf = None if below else variable(node)
+        if node in common:
+            if leaf is not None and id(leaf) not in ours:
                 return None
-        elif not children:
-            heads.append(variable(node))
+            trunk[node] = below
+        elif leaf is not None:
+            heads.append(leaf)
         else:
-            crossings.extend(Crossing(task, node, i, child, number) for i, (child, number) in enumerate(children) if child in trunk)
-    return Anatomy(tuple(crossings), tuple(leaf for leaf in heads if leaf is not None), frozenset(trunk))
+            crossings.extend([Crossing(owner[node], node, i, child, number) for i, (child, number) in enumerate(below) if child in common])
+    return Anatomy(tuple(crossings), tuple(heads), trunk)
 
 
 def variable(node: Node) -> Tensor | None:
@@ -138,7 +144,7 @@ def captured(crossings: Sequence[Crossing]) -> Iterator[dict[int, dict[tuple[Nod
         target = (crossing.target, crossing.number)
 
         def hook(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
-            gradient = inputs[crossing.index]
+            gradient = inputs[crossing.position]
             if gradient is not None:
                 mine = found.setdefault(crossing.task, {})
                 mine[target] = mine[target] + gradient if target in mine else gradient
@@ -157,7 +163,7 @@ def weighted(crossings: Sequence[Crossing], weights: Sequence[float]) -> Iterato
         by_node.setdefault(crossing.node, []).append(crossing)
 
     def hook(here: list[Crossing]) -> Any:
-        indices, weight = {crossing.index for crossing in here}, weights[here[0].task]
+        indices, weight = {crossing.position for crossing in here}, weights[here[0].task]
 
         def scale(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
             return tuple(g if g is None or i not in indices else g * weight for i, g in enumerate(inputs))

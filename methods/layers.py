@@ -16,7 +16,8 @@ multiplications (:func:`choose`). Parameters of any other kind get rows of J, as
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,9 +27,10 @@ from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, Node
 
 from methods import graph, jacobian
-from methods.graph import Anatomy, Root
+from methods.graph import Anatomy, Children, Root
 
 Kind = Literal["samples", "rows"]
+Once = Callable[[Node | None], int | None]
 
 WORTH = 1e7
 """Multiplications that a step must save before it goes layer by layer: what it costs to take the graph apart, in multiplications."""
@@ -109,16 +111,11 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
     anatomy = graph.anatomy(roots, shared)
     if anatomy is None or any(isinstance(node, BackwardCFunction) for node in anatomy.trunk):
         return None  # a function of the user's own may do anything, as a checkpoint does, which must be walked by a plain backward pass
-    if any(not crossing.target.next_functions for crossing in anatomy.crossings):
+    if any(not anatomy.trunk[crossing.target] for crossing in anatomy.crossings):
         return None  # a head uses a shared parameter itself
     index = {id(parameter): i for i, parameter in enumerate(shared)}
-    uses: dict[Node, int] = {}
-    for crossing in anatomy.crossings:
-        uses[crossing.target] = uses.get(crossing.target, 0) + 1
-    for node in anatomy.trunk:
-        for child, _ in node.next_functions:
-            if child is not None:
-                uses[child] = uses.get(child, 0) + 1
+    uses = Counter(crossing.target for crossing in anatomy.crossings)
+    uses.update(child for children in anatomy.trunk.values() for child, _ in children if child is not None)
 
     def once(node: Node | None) -> int | None:
         """Index of the shared parameter that a node accumulates, if it is used in one place only."""
@@ -126,12 +123,12 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
         return None if variable is None else index[id(variable)]
 
     layers, saved = [], 0
-    for node in anatomy.trunk:
-        match node.name():
+    for node, children in anatomy.trunk.items():
+        match node.name() if children else "":
             case "AddmmBackward0" | "MmBackward0":
-                found = _linear(node, uses, once, shared)
+                found = _linear(node, children, uses, once, shared)
             case "ConvolutionBackward0":
-                found = _convolution(node, once, shared)
+                found = _convolution(node, children, once, shared)
             case _:
                 continue
         if found is None:
@@ -146,13 +143,13 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
     if not layers or (saved < WORTH and not forced):
         return None
     taken = {i for layer in layers for i in (layer.weight, layer.bias)}
-    others = {index[id(leaf)] for node in anatomy.trunk if (leaf := graph.variable(node)) is not None} - taken
+    others = {index[id(leaf)] for node, below in anatomy.trunk.items() if not below and (leaf := graph.variable(node)) is not None} - taken
     return Plan(anatomy, tuple(layers), tuple(sorted(others)))
 
 
-def _linear(node: Any, uses: dict[Node, int], once: Any, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
+def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
     """``nn.Linear``: addmm(bias, x, Wᵀ), or mm(x, Wᵀ) without a bias."""
-    *before, (_, _), (transposed, _) = node.next_functions
+    *before, (_, _), (transposed, _) = children
     if transposed is None or transposed.name() != "TBackward0" or uses[transposed] != 1:
         return None
     if before and not node._saved_alpha == node._saved_beta == 1:
@@ -168,9 +165,9 @@ def _linear(node: Any, uses: dict[Node, int], once: Any, shared: Sequence[nn.Par
     return Layer(node, inputs.detach(), width, weight, bias, False, "rows"), len(inputs)
 
 
-def _convolution(node: Any, once: Any, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
+def _convolution(node: Any, children: Children, once: Once, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
     """``nn.Conv2d`` without groups."""
-    weight = once(node.next_functions[1][0])
+    weight, bias = once(children[1][0]), once(children[2][0])
     if weight is None or shared[weight].dim() != 4 or node._saved_groups != 1 or node._saved_transposed:
         return None
     inputs = node._saved_input.detach()
@@ -179,7 +176,7 @@ def _convolution(node: Any, once: Any, shared: Sequence[nn.Parameter]) -> tuple[
         inputs.shape[2:], shared[weight].shape[2:], node._saved_stride, node._saved_padding, node._saved_dilation, strict=True
     ):
         positions *= (size + 2 * pad - spread * (kernel - 1) - 1) // step + 1
-    return Layer(node, inputs, len(shared[weight]), weight, once(node.next_functions[2][0]), True, "rows"), len(inputs) * positions
+    return Layer(node, inputs, len(shared[weight]), weight, bias, True, "rows"), len(inputs) * positions
 
 
 def _inputs(layer: Layer) -> Tensor:
@@ -311,7 +308,7 @@ class Layerwise:
 
     def _at_once(self) -> int:
         """How many tasks go through the trunk together."""
-        if not all(node.name() in TOGETHER for node in self.plan.anatomy.trunk if node.next_functions):
+        if not all(node.name() in TOGETHER for node, children in self.plan.anatomy.trunk.items() if children):
             return 1
         return max(1, ROWS_AT_ONCE // max(len(layer.inputs) for layer in self.plan.layers))
 
