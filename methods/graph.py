@@ -53,7 +53,7 @@ class Unsplit(ValueError):
 
 
 class Crossing(NamedTuple):
-    """An edge that leaves the head of a task for the trunk: input ``position`` of ``node`` is output ``number`` of the trunk's ``target``."""
+    """An edge from the head of a task to the trunk: input ``position`` of ``node`` is output ``number`` of the trunk's ``target``."""
 
     task: int
     node: Node
