@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import methods
 
@@ -31,8 +34,49 @@ def row(card: methods.Card) -> str:
     return "| " + " | ".join(map(cell, (f"`{card.name}`", card.equation, defaults, claims, card.deviations, paper))) + " |"
 
 
+def sources(found: dict[str, str]) -> str:
+    """What each source is: a repository and the commit that was read, or a text."""
+    links = []
+    for name, what in found.items():
+        repository, _, commit = what.partition(" ")
+        links.append(f"[{name}](https://github.com/{repository}) {commit}" if "/" in repository else f"the {name} ({what})")
+    return ", ".join(links)
+
+
+def places(where: str) -> str:
+    """``LibMTL weighting/EW.py:18; article section 1.3`` with the files as code."""
+    found = (place.partition(" ") for place in where.split("; "))
+    return "<br>".join(f"{source} {place}" if place.startswith("section") else f"{source} `{place}`" for source, _, place in found)
+
+
+def differences(table: dict[str, Any]) -> list[str]:
+    """What public code does otherwise, method by method, each row with the test that pins our side."""
+    lines = [
+        "## Same name, different answer",
+        "",
+        "What public code does otherwise under a name of this library, where two people who use that name get different training: what it",
+        "costs, what happens here, and the test that pins it (point at it for its name). A cost is worked out in that test, or marked:",
+        "*measured*, by running that code, or *read in the code*. A and B are matrices of `tests/golden/reference_directions.json`. Many",
+        "differences are a factor T: the argument `scale` chooses between sum and mean. Rows come from `differences.toml`.",
+        "",
+        f"Files and lines are those of {sources(table['sources'])}.",
+        "",
+        "| method | whose | what it does | what that costs | here | |",
+        "|---|---|---|---|---|---|",
+    ]
+    order = [card.name for family in FAMILIES for card in cards(family)]
+    rows = sorted(table["difference"], key=lambda row: order.index(row["method"]))
+    for method, group in groupby(rows, key=lambda row: row["method"]):
+        for index, row in enumerate(group):
+            path, _, test = row["test"].partition("::")
+            cost = row["cost"].replace("(measured)", "(*measured*)").replace("(read in the code)", "(*read in the code*)")
+            cells = [f"`{method}`" if index == 0 else "", places(row["where"]), row["theirs"], cost, row["ours"]]
+            lines.append("| " + " | ".join(map(cell, [*cells, f'[test](../{path} "{test}")'])) + " |")
+    return lines
+
+
 def methods_page() -> str:
-    """One row a method, by what it needs to see."""
+    """One row a method, by what it needs to see; then what others do differently."""
     lines = [
         "# Methods",
         "",
@@ -43,7 +87,8 @@ def methods_page() -> str:
     for family, (title, cost) in FAMILIES.items():
         lines += ["", f"## {title}", "", f"Family `{family}`: {cost}.", ""]
         lines += ["| method | update | defaults | claims | deviations | from |", "|---|---|---|---|---|---|", *map(row, cards(family))]
-    return "\n".join(lines) + "\n"
+    table = tomllib.loads((ROOT / "methods" / "differences.toml").read_text(encoding="utf-8"))
+    return "\n".join([*lines, "", *differences(table)]) + "\n"
 
 
 def readme_part() -> str:

@@ -187,7 +187,7 @@ def test_losses_of_the_untrained_model_leave_it_as_it_was() -> None:
 
 
 def test_a_second_forward_pass_leaves_no_trace() -> None:
-    """Lesson 14: BatchNorm's statistics and the random state, with the dropout masks of the first pass."""
+    """BatchNorm's statistics and the random state, with the dropout masks of the first pass."""
     from tasks.supervised import SupervisedSession
 
     session = tasks.problem("wine").open(0, 16)

@@ -21,7 +21,7 @@ def backward(balancer: methods.Method, values: Tensor = LOSSES) -> Tensor:
 
 
 def test_weights_are_a_convex_combination_in_proportion_to_z_over_d() -> None:
-    """D-16: divided by Σ z / D, not multiplied."""
+    """Divided by Σ z / D, not multiplied."""
     balancer = linear.create("famo", 3, bound=0.01)
     balancer.logits.copy_(torch.tensor([1.0, -0.5, 0.3]))
     share = balancer.logits.softmax(0) / (LOSSES - 0.01)

@@ -50,7 +50,7 @@ def weights_of(balancer: methods.Method, *losses: list[float] | Tensor) -> list[
     return found
 
 
-# -- what the scale of a loss does (methods.md, section 9) ------------------------------------------------------------------------------
+# -- what the scale of a loss does ------------------------------------------------------------------------------------------------------
 
 FACTORS = 10.0 ** torch.tensor([-3.0, 0.0, 2.0], dtype=torch.float64)
 NORM_TOO = {"realtime_loss", "scale_invariant", "uw_o", "initial_loss", "igb_v1", "stch"}
@@ -99,7 +99,7 @@ def test_scale_invariant_gls_and_the_reciprocals_are_one_direction() -> None:
 
 
 def test_gls_reports_the_weights_that_it_uses() -> None:
-    """D-29: GLS / (T L_t), not L_t / (T Π L)."""
+    """GLS / (T L_t), not L_t / (T Π L)."""
     (weights,) = weights_of(linear.create("gls", 3), LOSSES)
     assert torch.allclose(weights, LOSSES.prod() ** (1 / 3) / (3 * LOSSES))
 
@@ -112,7 +112,7 @@ def test_gls_of_many_losses_does_not_overflow() -> None:
 
 
 def test_scale_invariant_is_the_plain_logarithm() -> None:
-    """D-28: log(1 + L) would give a loss of 1e-4 the weight 1."""
+    """log(1 + L) would give a loss of 1e-4 the weight 1."""
     assert weights_of(linear.create("scale_invariant", 2), [1e-4, 1e4])[0].tolist() == pytest.approx([1e4, 1e-4])
     assert linear.create("scale_invariant", 3).objective(LOSSES).item() == pytest.approx(LOSSES.log().sum().item())
 
@@ -168,7 +168,7 @@ def test_ldc_mtl_learns_to_close_the_gap() -> None:
 
 
 def test_dwa_starts_from_no_buffer_of_ones() -> None:
-    """D-20: with constant losses the weights never move, at the seam of the windows least of all."""
+    """With constant losses the weights never move, at the seam of the windows least of all."""
     for weights in weights_of(linear.create("dwa", 2, window=25), *[[10.0, 1.0]] * 80):
         assert weights.tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
 
@@ -267,7 +267,7 @@ def test_go4align() -> None:
 
 
 def test_tchebycheff_trains_the_worst_weighted_task() -> None:
-    """D-33: the weight and the ideal point count (one public code returns the plain loss of the worst task)."""
+    """The weight and the ideal point count (one public code returns the plain loss of the worst task)."""
     balancer = linear.create("tchebycheff", 3, preference=[3, 1, 1], ideal=-1.0)
     assert balancer.objective(torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)).item() == pytest.approx(0.6 * 2.0)
     assert weights_of(balancer, [1.0, 3.0, 2.0])[0].tolist() == pytest.approx([0.6, 0, 0])
@@ -284,7 +284,7 @@ def test_pnorm_runs_from_the_sum_to_the_maximum() -> None:
 
 
 def test_pbi_and_cosmos_see_the_ideal_point() -> None:
-    """D-33, again."""
+    """Which one public code leaves out."""
     for name in ("pbi", "cosmos"):
         here, there = (linear.create(name, 3, preference=[2, 3, 5], ideal=z) for z in (0.0, 7.0))
         assert here.objective(LOSSES).item() == pytest.approx(there.objective(LOSSES + 7.0).item())
