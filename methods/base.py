@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import jacobian
-from methods.card import SCALES, Card
+from methods.card import Card
 from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
@@ -91,8 +91,7 @@ class Method(nn.Module, ABC):
         name = self.card.name
         if isinstance(num_tasks, bool) or not isinstance(num_tasks, int) or num_tasks < 1:
             raise MethodError(f"{name}: num_tasks is {num_tasks!r}; expected a whole number of 1 or more")
-        if scale not in SCALES:
-            raise MethodError(f"{name}: scale is {scale!r}; expected one of {', '.join(SCALES)}{suggestion(scale, SCALES)}")
+        self.card.check_scale(scale)
         self.num_tasks = num_tasks
         self.scale = scale
         self.priority = _priority(priority, num_tasks, name)
