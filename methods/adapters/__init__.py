@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,14 +41,16 @@ class Adapter:
     Attributes:
         modules: where ``package:OBJECT`` is looked for, in this order.
         install: what to give to ``pip install`` where the package is missing.
+        refused: objects that ``package:OBJECT`` cannot mean, and why not; said before anything is imported.
         num_tasks: constructor arguments that mean the number of tasks; they are filled in unless given.
         role: what an object of the package (or of a class derived from one of its classes) is; None for one that it does not know.
             Its second argument says whether the object was made from its name alone, so that nobody holds it to call other methods of it.
-            Raises MethodError, one line, for an object that cannot do its work here.
+            Raises MethodError, with a sentence about the object, where it cannot do its work here.
     """
 
     modules: tuple[str, ...]
     install: str
+    refused: Mapping[str, str]
     num_tasks: tuple[str, ...]
     role: Callable[[Any, bool], Role | None]
 

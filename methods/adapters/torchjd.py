@@ -13,7 +13,14 @@ from methods.adapters import Adapter, Role
 from methods.errors import MethodError
 
 TWO_BATCHES = ("MoDoWeighting", "SDMGradWeighting")
-"""Weightings of J₁J₂ᵀ, from two independent batches; their types say ``Matrix``, as those of the weightings of J do."""
+"""Weightings of J₁J₂ᵀ; their types say ``Matrix``, as those of the weightings of J do."""
+
+_TWO_BATCHES = "it works on the gradients of two independent batches, and a step here has one"
+_EPOCHS = (
+    "its step() is due at the end of every epoch, and only your own loop knows when: make the object there, and "
+    "methods.adapt(it, num_tasks)"
+)
+_ABSTRACT = "it is abstract: name one of its subclasses"
 
 
 def role(thing: Any, by_name: bool) -> Role | None:
@@ -26,10 +33,7 @@ def role(thing: Any, by_name: bool) -> Role | None:
         return Role("gramian") if _of_gramians(thing) else Role("jacobian", call=_combine)
     if isinstance(thing, Scalarizer):
         if by_name and callable(getattr(thing, "step", None)):
-            raise MethodError(
-                "its step() is due at the end of every epoch, and only your own loop knows when: make the object there, and "
-                "methods.adapt(it, num_tasks)"
-            )
+            raise MethodError(_EPOCHS)
         return Role("loss", observe=_update if callable(getattr(thing, "update", None)) else None)
     return None
 
@@ -51,7 +55,7 @@ def _of_gramians(weighting: Any) -> bool:
         return _of_gramians(weighting.weighting)
     kinds = [base.__name__ for base in type(weighting).__mro__]
     if any(name in kinds for name in TWO_BATCHES):
-        raise MethodError("it works on the gradients of two independent batches, and a step here has one")
+        raise MethodError(_TWO_BATCHES)
     declared = [form for base in type(weighting).__mro__ for form in vars(base).get("__orig_bases__", ())]
     return any(typing.get_origin(form) is Weighting and PSDMatrix in typing.get_args(form) for form in declared)
 
@@ -59,6 +63,11 @@ def _of_gramians(weighting: Any) -> bool:
 ADAPTER = Adapter(
     modules=("torchjd.aggregation", "torchjd.scalarization"),
     install="lossbench[bench]",
+    refused={
+        **dict.fromkeys(TWO_BATCHES, _TWO_BATCHES),
+        **dict.fromkeys(("Aggregator", "Weighting", "Scalarizer"), _ABSTRACT),
+        "DWA": _EPOCHS,
+    },
     num_tasks=("n_tasks", "shape"),
     role=role,
 )

@@ -6,6 +6,7 @@ import copy
 import functools
 import importlib
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ def create(name: str, num_tasks: int, /, *, seed: int = 0, **options: Any) -> Me
     """Imports an object by its name, makes it (where it is a class), and adapts it.
 
     Hyperparameters are the constructor's arguments, or the keyword arguments of a function beside the losses. An argument that means
-    the number of tasks (``num_tasks``, ``n_tasks``, and what the package's adapter says) is filled in.
+    the number of tasks (``num_tasks``, ``n_tasks``, and what the package's adapter says) is filled in. One that is called like an
+    argument of ``methods.create`` cannot be given: make the object, and adapt it.
 
     Raises:
         MethodError: it cannot be found, imported, made or adapted.
@@ -137,13 +139,13 @@ def _role(name: str, thing: Any, *, by_name: bool) -> Role:
     except MethodError as error:
         raise MethodError(f"{name}: {error}") from error
     if role is None and not callable(thing):
-        raise MethodError(f"{name} is a {type(thing).__name__}; {EXPECTED}")
+        raise MethodError(f"{name} is of type {type(thing).__name__}; {EXPECTED}")
     return role or Role("loss")
 
 
 def _adapted(card: ForeignCard, thing: Any, role: Role, num_tasks: int, generator: torch.Generator, **common: Any) -> Method:
     if role.family != "loss" and isinstance(thing, torch.nn.Module) and any(p.requires_grad for p in thing.parameters()):
         raise MethodError(f"{card.name} has parameters, but no loss depends on them, so that nothing could train them: freeze them")
-    method = family(role)(card, thing, role, num_tasks, **common)
+    method = family(role)(replace(card, family=role.family), thing, role, num_tasks, **common)
     method.generator.set_state(generator.get_state())
     return method

@@ -86,8 +86,7 @@ class AdaptedLoss(_Adapted, LossMethod):
 
     def setup(self) -> None:
         super().setup()
-        learned = self._learned()
-        self.adams = nn.ModuleList([Adam(tuple(p.shape), self.parameters_lr, p.dtype) for p in learned])
+        self.adams = nn.ModuleList([Adam(tuple(p.shape), self.parameters_lr, p.dtype) for p in self.parameters()])
         vars(self)["_seen"] = False
 
     def _learned(self) -> list[nn.Parameter]:
@@ -111,7 +110,8 @@ class AdaptedLoss(_Adapted, LossMethod):
         return found.reshape(())
 
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
-        for adam, parameter, gradient in zip(self.adams, self._learned(), gradients, strict=True):
+        adams = [adam for adam, parameter in zip(self.adams, self.parameters(), strict=True) if parameter.requires_grad]
+        for adam, parameter, gradient in zip(adams, self._learned(), gradients, strict=True):
             if gradient is not None:
                 adam.step(parameter, gradient)  # type: ignore[operator]
 
@@ -170,4 +170,4 @@ def family(role: Role) -> type[_Adapted]:
 
 
 def _what(found: Any) -> str:
-    return f"a {found.dtype} tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    return f"a {found.dtype} tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__

@@ -111,6 +111,8 @@ def _of_module(place: str, thing: str) -> Source:
         except text.Missing as missing:
             names += missing.names
             continue
+        if adapted and thing in adapted.refused:
+            raise MethodError(f"{place}:{thing}: {adapted.refused[thing]}")
         released = _distribution(package)
         card = foreign_card(f"{place}:{thing}", _call(thing, found.arguments), released or text.version(path), found.arguments)
         return Source(card, found.path, thing, module, origin="" if released else card.name)

@@ -103,8 +103,12 @@ def test_the_parameters_of_a_module_are_learned_as_those_of_a_method() -> None:
 
 def test_frozen_parameters_of_a_module_stay() -> None:
     objective = Kendall(3).requires_grad_(False)
-    train(methods.adapt(objective, 3))
+    balancer = methods.adapt(objective, 3)
+    train(balancer)
     assert torch.equal(objective.log_variance, torch.zeros(3))
+    objective.requires_grad_(True)
+    train(balancer)
+    assert objective.log_variance.abs().min() > 0
 
 
 def test_an_object_never_sees_losses_that_are_not_finite() -> None:
@@ -124,8 +128,8 @@ def test_an_object_never_sees_losses_that_are_not_finite() -> None:
     ("objective", "message"),
     [
         (lambda losses: losses, r"returned a torch.float64 tensor of shape \(3,\); expected a scalar tensor"),
-        (lambda losses: losses.sum().item(), "returned a float; expected a scalar tensor"),
-        (lambda losses: None, "returned a NoneType; expected a scalar tensor"),
+        (lambda losses: losses.sum().item(), "returned float; expected a scalar tensor"),
+        (lambda losses: None, "returned NoneType; expected a scalar tensor"),
         (lambda losses: losses.detach().sum(), "returned a scalar that does not depend on the losses"),
         (lambda losses: losses.sum() * STRAY, "depends on parameters that it does not own"),
     ],
@@ -154,7 +158,7 @@ def test_a_warning_of_foreign_code_is_a_warning_and_an_exception_itself() -> Non
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
-        (3, r"int is a int; expected a torchjd aggregator, weighting or scalarizer, or a callable losses -> scalar"),
+        (3, r"int is of type int; expected a torchjd aggregator, weighting or scalarizer, or a callable losses -> scalar"),
         (Kendall, r"Kendall is a class; expected an object: methods.adapt\(Kendall\(...\), 3\)"),
         (methods.create("equal", 3), "Equal is a method already"),
     ],
@@ -367,7 +371,7 @@ def test_an_object_that_its_module_made_is_copied_for_every_run(tmp_path: Path) 
         ("geometric", {"power": float("nan")}, "mine.py:geometric.power is nan; expected a finite number"),
         ("needy", {}, r"mine.py:needy needs temperature, floor: methods.create\('mine.py:needy', 3, temperature=..., floor=...\)"),
         ("counting", {"calls": 3}, "mine.py:counting is an object that is made already; it takes no calls"),
-        ("number", {}, "mine.py:number is a int; expected a torchjd aggregator"),
+        ("number", {}, "mine.py:number is of type int; expected a torchjd aggregator"),
         ("a b", {}, r"expected MODULE:OBJECT or FILE.py:OBJECT, as in torchjd:UPGrad"),
         ("geometric(power=2)", {}, "what it is made with goes into --set, or methods.create"),
         ("", {}, r"expected MODULE:OBJECT or FILE.py:OBJECT"),
@@ -559,6 +563,7 @@ def test_a_weighting_does_what_its_aggregator_does_and_says_its_weights(name: st
     assert isinstance(weighting, methods.GramianMethod if of_gramians else methods.JacobianMethod)
     net = nets.build()
     weights = weighting.backward(net.losses(), shared=net.shared()).weights
+    assert weighting.card.family == ("gramian" if of_gramians else "jacobian")
     assert (weights is not None) == of_gramians
     if weights is not None:
         assert linear.close(net.update(), weights @ net.jacobian(), 1e-9)
@@ -590,8 +595,11 @@ def test_famo_learns_from_the_losses_after_the_step() -> None:
         theirs.after_step(nets.build().losses())
 
 
-def test_torchjds_dwa_can_be_adapted_by_whoever_calls_its_step() -> None:
+def test_torchjds_dwa_can_be_adapted_by_whoever_calls_its_step(tmp_path: Path) -> None:
     scalarization = pytest.importorskip("torchjd.scalarization")
+    path = write(tmp_path, "from torchjd.scalarization import DWA\ndwa = DWA()\n")
+    with pytest.raises(methods.MethodError, match=r"mine.py:dwa: its step"):
+        methods.create(f"{path}:dwa", 3)
     object_ = scalarization.DWA()
     balancer = methods.adapt(object_, 3)
     for factor in (1.0, 0.5):
@@ -697,7 +705,7 @@ def test_a_weighting_sees_tasks_whose_gradient_is_zero() -> None:
     ("result", "message"),
     [
         (lambda matrix: matrix[0][1:], r"mine returned a torch.float64 tensor of shape \(4,\); expected a real tensor of shape \(5,\)"),
-        (lambda matrix: 3, r"mine returned a int; expected a real tensor of shape \(5,\)"),
+        (lambda matrix: 3, r"mine returned int; expected a real tensor of shape \(5,\)"),
     ],
 )
 def test_aggregators_of_the_wrong_shape(result: Callable[[Tensor], Any], message: str) -> None:
@@ -737,6 +745,8 @@ def test_misspelt_objects_of_torchjd_have_a_suggestion() -> None:
     pytest.importorskip("torchjd")
     with pytest.raises(methods.MethodError, match="unknown object 'UPGard' in torchjd; did you mean 'UPGrad'"):
         methods.create("torchjd:UPGard", 3)
+    with pytest.raises(methods.MethodError, match="torchjd:DWA: its step"):
+        methods.card("torchjd:DWA")  # before anything is made
     with pytest.raises(methods.MethodError, match=r"torchjd:CAGrad needs c: methods.create\('torchjd:CAGrad', 3, c=...\)"):
         methods.create("torchjd:CAGrad", 3)
     assert methods.card("torchjd:Mean").title != methods.card("torchjd.scalarization:Mean").title
