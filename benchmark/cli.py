@@ -26,7 +26,7 @@ RESULTS = Path("results")
 @app.command()
 def run(
     suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")] = "smoke",
-    methods: Annotated[str, typer.Option(metavar="a,b|all|FILE.py", help="Who takes part; baselines always do.")] = "all",
+    methods: Annotated[str, typer.Option(metavar="a,b|all|FILE.py|MODULE:OBJECT", help="Who takes part; baselines always do.")] = "all",
     seeds: Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")] = "",
     budget: Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")] = "1",
     settings: Annotated[
@@ -88,7 +88,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A method, a suite, a problem, a method FILE.py or the id of a record.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A method, FILE.py, MODULE:OBJECT, a suite, a problem or a record's id.")],
     results: Results = RESULTS,
 ) -> None:
     """Show one card, or one record."""

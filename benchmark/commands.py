@@ -74,9 +74,9 @@ def run(
     console = Console(stderr=True)
     changed = study.changed_sources(plan.evaluation(wanted), sources, store)
     for name, count in changed.items():
-        raise UsageError(
-            f"{name} is not what it was when {count} of its records were made: raise version= on its card, or use another --results folder"
-        )
+        source = registry.find(name)
+        remedy = source.remedy if source else "start anew"
+        raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")
     if dry_run:
         _say_plan(wanted, store, retry_failed=bool(retry))
         return
@@ -154,11 +154,11 @@ def show(name: str, results: Path) -> None:
     Raises:
         UsageError: nothing has that name.
     """
-    if name.endswith(".py"):
+    if name.endswith(".py") or ":" in name:
         name = registry.load(name)[0]
     known = [*registry.names(), *tasks.suite_names(), *tasks.problems()]
     ids = Store(results).index()
-    if name in registry.names():
+    if name in registry.names() or ":" in name:
         _print_fields(_method_fields(registry.card(name)))
     elif name in tasks.suite_names():
         _print_fields(_suite_fields(tasks.suite(name)))
@@ -178,7 +178,7 @@ def _method_fields(card: registry.Card) -> dict[str, str]:
     return {
         card.name: card.title,
         "paper": f"{card.paper}{f' (arXiv {card.arxiv})' if card.arxiv else ''}",
-        "family": f"{card.family}, gradients at: {card.where}" if card.family != "loss" else card.family,
+        "family": {"loss": "loss", "foreign": "known when it is made"}.get(card.family, f"{card.family}, gradients at: {card.where}"),
         "equation": card.equation,
         "scale": card.native_scale,
         "settings": "\n".join(settings) or "none",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+from msgspec import UNSET
 
 import methods
 import tasks
@@ -44,13 +45,13 @@ class Study:
     entrants: tuple[Entrant, ...]
     budget: int
     sources: tuple[str, ...]
-    """Method files of the user, for the workers to load."""
+    """Method files and objects of the user, for the workers to load."""
     fingerprints: dict[str, str]
     """Of the data, by problem."""
 
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:
-    """``--methods a,b|all|path.py``: the names, baselines included, in the order given, and the files they came from.
+    """``--methods a,b|all|path.py|MODULE:OBJECT``: the names, baselines included, in the order given, and what workers must load for them.
 
     Raises:
         MethodError: a name or file that is unknown or broken.
@@ -61,16 +62,18 @@ def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str]
     for word in filter(None, (w.strip() for w in requested.split(","))):
         if word == "all":
             found += methods.names()
-        elif word.endswith(".py"):
-            found += methods.load(word)
-            sources.append(str(Path(word).resolve()))
+        elif word.endswith(".py") or ":" in word:
+            loaded = methods.load(word)
+            found += loaded
+            sources += filter(None, (source.origin for source in map(methods.find, loaded) if source))
         else:
             found.append(methods.card(word).name)
     if not found:
-        raise UsageError(f"--methods is {requested!r}; expected names, 'all' or a file.py (list them: python -m benchmark list methods)")
+        expected = "expected names, 'all', FILE.py, MODULE:OBJECT or FILE.py:OBJECT (list names: python -m benchmark list methods)"
+        raise UsageError(f"--methods is {requested!r}; {expected}")
     if baselines:
         found += [name for name in methods.names() if methods.card(name).baseline]
-    return list(dict.fromkeys(found)), tuple(sources)
+    return list(dict.fromkeys(found)), tuple(dict.fromkeys(sources))
 
 
 def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entrant, ...]:
@@ -83,8 +86,8 @@ def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entr
     grids: dict[str, dict[str, list[Value]]] = {}
     for setting in settings:
         target, equals, values = setting.partition("=")
-        name, dot, hyperparameter = target.strip().partition(".")
-        if not (equals and dot and values.strip()):
+        name, hyperparameter = _target(target.strip(), names)
+        if not (equals and hyperparameter and values.strip()):
             raise UsageError(f"--set {setting!r}: expected METHOD.HYPERPARAMETER=VALUE[,VALUE...], as in gradnorm.alpha=0.12,1.5")
         if name not in names:
             raise UsageError(
@@ -100,7 +103,21 @@ def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entr
         for combination in itertools.product(*grid.values()):
             pinned = [(k, v) for k, v in zip(grid, combination, strict=True) if v != _default(card, k)]
             entrants.append(Entrant(card, tuple(sorted(pinned))))
+        missing = card.missing(grid)
+        if missing:
+            give = " ".join(f"--set {name}.{argument}=VALUE" for argument in missing)
+            raise UsageError(f"{name} needs {', '.join(missing)}: {give}, or make the object in a file and name FILE.py:OBJECT")
     return tuple(dict.fromkeys(entrants))
+
+
+def _target(text: str, names: Sequence[str]) -> tuple[str, str]:
+    """Method and hyperparameter of a setting: they part at the first dot, of an adapted object at the first after its colon."""
+    place, colon, rest = text.rpartition(":")
+    name, _, hyperparameter = rest.partition(".")
+    name = place + colon + name
+    if colon and name not in names:
+        name = methods.card(name).name  # a file may be given with its folders
+    return name, hyperparameter
 
 
 def parse_value(text: str) -> Value:
@@ -116,6 +133,8 @@ def parse_value(text: str) -> Value:
 
 
 def _check(card: methods.Card, name: str, value: Value) -> Value:
+    if name == "scale":
+        card.check_scale(str(value))
     if name in UNIVERSAL:
         return UNIVERSAL[name].check(value, card.name)
     if card.per_task and name == "task":
@@ -126,7 +145,7 @@ def _check(card: methods.Card, name: str, value: Value) -> Value:
 def _default(card: methods.Card, name: str) -> Value | None:
     if name == "learning_rate":
         return None  # the suite's, which differs from problem to problem
-    return UNIVERSAL[name].default if name in UNIVERSAL else card.resolve({})[name]
+    return UNIVERSAL[name].default if name in UNIVERSAL else card.resolve({}).get(name)
 
 
 def with_overrides(suite: tasks.Suite, *, problems: Sequence[str] = (), seeds: int | None = None) -> tasks.Suite:
@@ -216,7 +235,7 @@ def group(spec: TrialSpec) -> tuple[object, ...]:
     """What one search is over: an entrant on a problem under one protocol (and one task, where each is trained alone)."""
     s = spec
     where = (s.suite, s.problem, s.problem_version, s.data, s.protocol, s.steps, s.batch_size, s.eval_every, s.selection, s.precision)
-    return (*where, s.entrant, s.method_version, s.hyperparameters.get("task"))
+    return (*where, s.entrant, s.method_version, s.release, s.hyperparameters.get("task"))
 
 
 def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role: Role, seed: int) -> Iterator[TrialSpec]:
@@ -237,6 +256,7 @@ def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role:
             data=study.fingerprints[entry.problem],
             method=card.name,
             method_version=card.version,
+            release=card.release or UNSET,
             entrant=entrant.label,
             hyperparameters=own if task is None else {**own, "task": task},
             learning_rate=rate,

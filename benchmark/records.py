@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from typing import Literal
 
 import msgspec
@@ -34,6 +35,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Fingerprint of the problem's data."""
     method: str
     method_version: int
+    release: str | msgspec.UnsetType = msgspec.UNSET
+    """Version of the code that an adapted object comes from, as in ``torchjd 0.18.0``; absent for a method of the registry."""
     entrant: str
     """The row of the table this run belongs to: the method's name and what the user pinned, as in ``gradnorm(alpha=0.12)``."""
     hyperparameters: dict[str, Value]
@@ -56,6 +59,12 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, float):  # 1 and 1.0 are one trial, but not one JSON
             raise TypeError(f"learning_rate is {self.learning_rate!r}; expected a float")
+
+    @property
+    def age(self) -> tuple[int, list[str | int]]:
+        """Grows with the version and then the release of the method: numbers in a release count as numbers."""
+        release = self.release if isinstance(self.release, str) else ""
+        return self.method_version, [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", release)]
 
     @property
     def id(self) -> str:

@@ -68,8 +68,8 @@ def one_setting(label: str, members: list[RunRecord]) -> tuple[list[RunRecord], 
     counts = Counter(_setting(record) for record in current)
     common = max(counts, key=lambda setting: (counts[setting], setting))
     alike = [record for record in current if _setting(record) == common]
-    versions = {record.spec.entrant: record.spec.method_version for record in sorted(alike, key=lambda record: record.spec.method_version)}
-    kept = [record for record in alike if record.spec.method_version == versions[record.spec.entrant]]
+    ages = {record.spec.entrant: record.spec.age for record in sorted(alike, key=lambda record: record.spec.age)}
+    kept = [record for record in alike if record.spec.age == ages[record.spec.entrant]]
     differ = [f"{name}={common[index]}" for index, name in enumerate(_SETTING) if len({each[index] for each in counts}) > 1]
     why = (
         f"not of protocol {newest[0]} and problem version {newest[1]}, the newest",

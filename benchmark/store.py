@@ -199,7 +199,20 @@ class Store:
 
 def _place(spec: TrialSpec) -> tuple[str, ...]:
     """Folders and file of a record below ``records``; raises StoreError as ``Store.path`` says."""
-    for field, name in (("suite", spec.suite), ("problem", spec.problem), ("method", spec.method)):
+    method = _escaped(spec.method) if ":" in spec.method else spec.method
+    for field, name in (("suite", spec.suite), ("problem", spec.problem), ("method", method)):
         if not _NAME.fullmatch(name):
             raise StoreError(f"{field} {name!r} cannot name a folder: use letters, digits, '_', '-' and '.', not starting with '.'")
-    return spec.suite, spec.problem, spec.method, f"{spec.id}.json"
+    return spec.suite, spec.problem, method, f"{spec.id}.json"
+
+
+def _escaped(name: str) -> str:
+    """The folder of an adapted object: ``--`` for its colon, ``-2e`` for a dot, and so on for every byte but letters, digits and ``_``.
+
+    Different names have different folders, of characters that are safe on every system; none is a device of Windows, as ``aux.py`` is.
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        return "--" if found[0] == ":" else "".join(f"-{byte:02x}" for byte in found[0].encode(errors="surrogatepass"))
+
+    return re.sub(r"[^A-Za-z0-9_]", escape, name)

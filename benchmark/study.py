@@ -48,11 +48,11 @@ def readable(spec: TrialSpec, store: Store) -> RunRecord | None:
 
 
 def changed_sources(specs: Iterable[TrialSpec], sources: tuple[str, ...], store: Store) -> dict[str, int]:
-    """Methods of the user's files that are not what they were, by the number of records that an earlier text of the same version made."""
+    """What is the user's or foreign and not what it was, by the number of records that an earlier text of the same version made."""
     counts: Counter[str] = Counter()
     for spec in specs:
         source = methods.find(spec.method)
-        if source is not None and str(source.path) in sources:
+        if source is not None and (source.origin in sources or source.card.family == "foreign"):
             record = readable(spec, store)
             if record is not None and record.environment.get("method_source", source.digest()) != source.digest():
                 counts[spec.method] += 1
@@ -112,6 +112,6 @@ def _run_stage(
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:
-    """The user's file that a trial's method comes from; a worker that loads none stays clean and is used again."""
+    """What of the user's a trial's method comes from; a worker that loads nothing stays clean and is used again."""
     source = methods.find(spec.method)
-    return (str(source.path),) if source is not None and str(source.path) in sources else ()
+    return (source.origin,) if source is not None and source.origin in sources else ()

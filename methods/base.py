@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from methods import graph, jacobian
-from methods.card import SCALES, Card
+from methods.card import Card
 from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
@@ -72,10 +72,12 @@ class Method(nn.Module, ABC):
         backward_passes: passes through the shared trunk so far.
         reforward: whether the method learns from the losses of the same batch after the model's step; :meth:`after_step` must then
             follow every backward pass.
+        from_gramian: whether the weights come from the Gramian of the task gradients, so that ``every`` and ``path`` mean something.
     """
 
     card: ClassVar[Card]
     reforward: ClassVar[bool] = False
+    from_gramian: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -96,13 +98,12 @@ class Method(nn.Module, ABC):
         name = self.card.name
         if isinstance(num_tasks, bool) or not isinstance(num_tasks, int) or num_tasks < 1:
             raise MethodError(f"{name}: num_tasks is {num_tasks!r}; expected a whole number of 1 or more")
-        if scale not in SCALES:
-            raise MethodError(f"{name}: scale is {scale!r}; expected one of {', '.join(SCALES)}{suggestion(scale, SCALES)}")
+        self.card.check_scale(scale)
         if path not in PATHS:
             raise MethodError(f"{name}: path is {path!r}; expected one of {', '.join(PATHS)}{suggestion(path, PATHS)}")
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise MethodError(f"{name}: every is {every!r}; expected a whole number of 1 or more")
-        if self.card.family != "gramian" and (every, path) != (1, "auto"):
+        if not self.from_gramian and (every, path) != (1, "auto"):
             raise MethodError(f"{name}: every and path are for methods that solve for weights from the Gramian, which {name} does not")
         self.num_tasks = num_tasks
         self.scale = scale

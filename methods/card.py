@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from methods.errors import MethodError, suggestion
 
 Value = float | int | str | bool
-Family = Literal["loss", "gramian", "jacobian"]
+Family = Literal["loss", "gramian", "jacobian", "foreign"]  # foreign: one of the three, known when the object is built
 Where = Literal["shared", "last", "representation"]
 Claim = Literal[
     "permutation_equivariant",  # relabelling the tasks relabels the weights
@@ -83,7 +84,7 @@ class Card:
     looked at. ``native_scale`` says whether equal tasks of weight 1 (``sum``) or 1/T (``mean``) come out. ``needs`` lists the facts about
     the tasks that must be given; ``coincides`` the methods whose direction is the same, with the reason in ``deviations``.
     ``per_task`` marks a method that is trained once for every task, each time with its own value of the hyperparameter ``task``;
-    ``baseline`` one that every study contains.
+    ``baseline`` one that every study contains. ``release`` is the version of the code that an adapted object comes from.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Card:
     family: Family
     equation: str
     where: Where = "shared"
-    native_scale: Literal["sum", "mean"] = "sum"
+    native_scale: Literal["sum", "mean", "unknown"] = "sum"
     hyperparameters: tuple[Hyperparameter, ...] = ()
     claims: tuple[Claim, ...] = ()
     needs: tuple[Fact, ...] = ()
@@ -105,6 +106,7 @@ class Card:
     randomised: bool = False
     per_task: bool = False
     baseline: bool = False
+    release: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -126,3 +128,14 @@ class Card:
                 allowed = ", ".join(known) or "none"
                 raise MethodError(f"{self.name} has no hyperparameter {name!r}{suggestion(name, known)} (it has: {allowed})")
         return {name: h.check(given.get(name, h.default), self.name) for name, h in known.items()}
+
+    def missing(self, given: Iterable[str]) -> tuple[str, ...]:
+        """Hyperparameters that have no default and are not among the given ones: only an adapted object has such."""
+        return ()
+
+    def check_scale(self, scale: str) -> None:
+        """Raises MethodError for a scale that does not exist, or that nothing is known to bring the method to."""
+        if scale not in SCALES:
+            raise MethodError(f"{self.name}: scale is {scale!r}; expected one of {', '.join(SCALES)}{suggestion(scale, SCALES)}")
+        if self.native_scale == "unknown" and scale in ("sum", "mean"):
+            raise MethodError(f"{self.name}: scale is {scale!r}, but its own scale is not known: expected native or grad_norm")

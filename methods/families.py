@@ -156,7 +156,7 @@ class _GradientMethod(Method):
 
 
 @dataclass(frozen=True, slots=True)
-class _Host:
+class Host:
     """G, the losses and what else was asked for, as the columns of one table ``[T, T + 1 + ...]``; ``eps`` is the rounding of G."""
 
     table: NDArray[np.float64]
@@ -185,6 +185,7 @@ class GramianMethod(_GradientMethod):
     G is taken in the gradients' precision, float32 at least: there, norms below 1e-19 count as zero and above 1e19 as infinite.
     """
 
+    from_gramian: ClassVar[bool] = True
     zero_rows: ClassVar[str] = "absent"
     """``absent``: a task whose gradient is zero gets weight 0 and ``weights`` sees the others only; ``seen``: ``weights`` sees them all."""
 
@@ -336,12 +337,12 @@ class GramianMethod(_GradientMethod):
         self._passed(passes)
         self._paths[path] += 1
 
-    def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> _Host:
+    def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> Host:
         """G, the losses and further columns ``[T]``, in float64 on the host, by one copy from the device."""
         beside = [column.to(gramian.device, torch.float64).unsqueeze(1) for column in (values, *columns)]
-        return _Host(torch.cat([gramian.to(torch.float64), *beside], dim=1).cpu().numpy(), torch.finfo(gramian.dtype).eps)
+        return Host(torch.cat([gramian.to(torch.float64), *beside], dim=1).cpu().numpy(), torch.finfo(gramian.dtype).eps)
 
-    def _solve(self, host: _Host, seeds: Sequence[float]) -> Tensor:
+    def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
         """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""
         if not np.isfinite(host.table).all():
             return torch.full((self.num_tasks,), math.nan, dtype=torch.float64)

@@ -40,15 +40,26 @@ class Source:
     class_name: str
     module: str
     """Dotted name for a file of an importable package; empty for a loose file."""
+    origin: str = ""
+    """What :func:`load` must be given to know it elsewhere: a file of the user, an object in one; empty for what is installed."""
 
     def load(self) -> type[Method]:
-        module = importlib.import_module(self.module) if self.module else _import_file(self.path)
+        module = importlib.import_module(self.module) if self.module else import_file(self.path)
         return getattr(module, self.class_name)  # type: ignore[no-any-return]
 
     def digest(self) -> str:
         """Hash of what the source file does (comments and layout left out), recorded with every run."""
-        tree = ast.dump(ast.parse(self.path.read_text(encoding="utf-8")))
-        return hashlib.blake2b(tree.encode(), digest_size=8).hexdigest()
+        data = self.path.read_bytes()
+        if self.path.suffix == ".py":
+            data = ast.dump(ast.parse(data)).encode()
+        return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+    @property
+    def remedy(self) -> str:
+        """How to say that the file does something else than it did."""
+        if self.card.family != "foreign":
+            return "raise version= on its card"
+        return f"raise __version__ in {self.path.name}" if self.origin else f"give the changed {self.card.release} a version of its own"
 
 
 _defined: dict[str, type[Method]] = {}
@@ -92,9 +103,15 @@ def card(name: str) -> Card:
 def find(name: str) -> Source | None:
     """Where the method's file is; None for a class that was registered in a running session.
 
+    A name with a colon, ``MODULE:OBJECT`` or ``FILE.py:OBJECT``, is that of an object to adapt, which no registry knows beforehand.
+
     Raises:
         MethodError: no such method.
     """
+    if ":" in name:
+        from methods.foreign import source
+
+        return source.find(name)
     for known in (_builtin(), _loaded, _installed()):
         if name in known:
             return known[name]
@@ -110,15 +127,21 @@ def get(name: str) -> type[Method]:
         MethodError: no such method.
     """
     source = find(name)
+    if source is not None and source.card.family == "foreign":
+        raise MethodError(f"{name} is no method's class but an object to adapt: methods.create({name!r}, num_tasks=T)")
     return _defined[name] if name in _defined or source is None else source.load()
 
 
 def load(path: str | Path) -> list[str]:
-    """Makes the methods of a file known and returns their names. The file is read, not run.
+    """Makes the methods of a file, or one object to adapt, known and returns their names. The file is read, not run.
 
     Raises:
         MethodError: no such file, not Python, no registered class in it, or a name that is taken.
     """
+    if ":" in Path(path).name and not str(path).endswith(".py"):
+        from methods.foreign import source
+
+        return [source.load(str(path)).card.name]
     path = Path(path).resolve()
     if not path.is_file():
         raise MethodError(f"no such method file: {path}")
@@ -153,7 +176,7 @@ def read(path: Path, module: str = "") -> dict[str, Source]:
                     raise MethodError(f"{path}:{decorator.lineno}: the card cannot be read: {error}") from error
                 if not isinstance(built, Card):
                     raise MethodError(f"{path}:{decorator.lineno}: register(...) needs a Card(...) written out in place")
-                found[built.name] = Source(built, path, node.name, module)
+                found[built.name] = Source(built, path, node.name, module, origin="" if module else str(path))
     return found
 
 
@@ -192,7 +215,8 @@ def _installed() -> dict[str, Source]:
     return found
 
 
-def _import_file(path: Path) -> Any:
+def import_file(path: Path) -> Any:
+    """The module of a loose file, run once."""
     name = "lossbench_method_" + hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)

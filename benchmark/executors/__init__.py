@@ -26,7 +26,7 @@ class Job(msgspec.Struct, frozen=True):
     spec: TrialSpec
     device: str
     sources: tuple[str, ...] = ()
-    """Paths of user method files that the worker must load before it can build the method."""
+    """User method files and objects that the worker must load before it can build the method."""
 
 
 @dataclass(frozen=True)

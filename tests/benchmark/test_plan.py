@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 from test_records import make
 
@@ -13,6 +17,7 @@ from benchmark.errors import UsageError
 from benchmark.plan import Entrant, Study, choose, choose_entrants, choose_methods, evaluation, parse_value, tuning, with_overrides
 from benchmark.records import Point
 from benchmark.search import propose
+from methods.foreign import source
 
 
 def study(budget: int = 1, seeds: int = 2, requested: str = "equal,gradnorm", settings: tuple[str, ...] = ()) -> Study:
@@ -63,6 +68,60 @@ def test_a_grid_makes_one_entrant_a_combination_and_defaults_are_not_pinned() ->
     assert [entrant.label for entrant in entrants] == ["gradnorm(alpha=0.12, lr=0.1)", "gradnorm(lr=0.1)", "mgda(scale=sum)"]
     assert choose_entrants(["gradnorm"], ["gradnorm.alpha=1.5"]) == (Entrant(methods.card("gradnorm")),)
     assert choose_entrants(["gradnorm"], ["gradnorm.alpha=1,1.0"])[0].label == "gradnorm(alpha=1.0)"
+
+
+OBJECTS = (
+    "import torch\ndef total(losses, power=1.0):\n    return losses.sum() ** power\nclass Needy:\n    def __init__(self, level): ...\n"
+)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Iterator[Path]:
+    known = dict(source._known)
+    path = tmp_path / "mine.py"
+    path.write_text(OBJECTS, encoding="utf-8")
+    yield path
+    source._known.clear()
+    source._known.update(known)
+
+
+def test_an_object_of_a_file_takes_part_under_its_name_wherever_the_file_is(objects: Path) -> None:
+    asked = study(requested=f"{objects}:total", settings=(f"{objects}:total.power=1,2.5", "mine.py:total.learning_rate=0.5"))
+    assert asked.sources == (f"{objects}:total",)
+    mine = [spec for spec in evaluation(asked) if spec.method == "mine.py:total"]
+    assert {spec.entrant for spec in mine} == {f"mine.py:total(learning_rate=0.5, power={power})" for power in (1, 2.5)}
+    assert {spec.release for spec in mine} == {UNSET}
+    elsewhere = objects.parent / "elsewhere" / "mine.py"
+    elsewhere.parent.mkdir()
+    objects.rename(elsewhere)
+    source._known.clear()
+    again = study(requested=f"{elsewhere}:total", settings=("mine.py:total.power=1,2.5", "mine.py:total.learning_rate=0.5"))
+    assert ids(evaluation(again)) == ids(evaluation(asked))
+
+
+def test_a_release_is_another_trial_and_another_search(objects: Path) -> None:
+    before = [spec for spec in evaluation(study(requested=f"{objects}:total")) if spec.method == "mine.py:total"]
+    objects.write_text(f"__version__ = '2'\n{OBJECTS}", encoding="utf-8")
+    after = [spec for spec in evaluation(study(requested=f"{objects}:total")) if spec.method == "mine.py:total"]
+    assert {spec.release for spec in after} == {"2"}
+    assert not ids(before) & ids(after)
+    assert not {plan.group(spec) for spec in before} & {plan.group(spec) for spec in after}
+
+
+def test_what_an_object_needs_is_asked_for_before_anything_runs(objects: Path) -> None:
+    with pytest.raises(UsageError, match=r"mine.py:Needy needs level: --set mine.py:Needy.level=VALUE, or make the object in a file"):
+        study(requested=f"{objects}:Needy")
+    assert study(requested=f"{objects}:Needy", settings=("mine.py:Needy.level=3",)).entrants[0].label == "mine.py:Needy(level=3)"
+    with pytest.raises(methods.MethodError, match=r"mine.py:Needy has no argument 'lvel'; did you mean 'level'"):
+        study(requested=f"{objects}:Needy", settings=("mine.py:Needy.lvel=3",))
+    with pytest.raises(methods.MethodError, match="its own scale is not known: expected native or grad_norm"):
+        study(requested=f"{objects}:total", settings=("mine.py:total.scale=sum",))
+
+
+def test_an_object_is_tuned_by_its_learning_rate_alone(objects: Path) -> None:
+    mine = [spec for spec in tuning(study(budget=4, requested=f"{objects}:total")) if spec.method == "mine.py:total"]
+    assert {tuple(spec.hyperparameters.items()) for spec in mine} == {(("parameters_lr", 0.025),)}
+    assert len({spec.learning_rate for spec in mine if spec.problem == "wine"}) == 4
 
 
 def test_a_pinned_hyperparameter_is_never_tuned_and_a_pinned_rate_is_used() -> None:

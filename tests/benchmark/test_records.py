@@ -67,6 +67,8 @@ def another(value: Any, options: tuple[Any, ...]) -> Any:
     """A legal value of the same field that differs."""
     if options:
         return next(option for option in options if option != value)
+    if value is msgspec.UNSET:
+        return "some package 1.0"
     return {"alpha": 0.5} if isinstance(value, dict) else value + "x" if isinstance(value, str) else value + 1
 
 
@@ -80,6 +82,32 @@ def test_every_field_of_a_spec_changes_its_id() -> None:
             options += ("another",)  # the only choice so far; the id must change with the next one
         ids.add(msgspec.structs.replace(spec, **{field.name: another(getattr(spec, field.name), options)}).id)
     assert len(ids) == 1 + len(TrialSpec.__struct_fields__)
+
+
+def test_a_method_of_the_registry_has_no_release_and_the_id_that_it_had_before_there_were_releases() -> None:
+    spec = TrialSpec(**SPEC)
+    assert spec.id == "a6ba9fbdf013de714bc0"
+    record = make(release="torchjd 0.18.0")
+    assert "release" not in json.loads(encode(make()))["spec"]
+    assert json.loads(encode(record))["spec"]["release"] == "torchjd 0.18.0"
+    assert decode(encode(record)) == record
+
+
+def test_releases_grow_as_numbers_and_after_versions() -> None:
+    ages = [TrialSpec(**{**SPEC, **fields}).age for fields in AGES]
+    assert ages == sorted(ages)
+    assert len(set(map(str, ages))) == len(AGES)
+
+
+AGES: list[dict[str, Any]] = [
+    {},
+    {"release": "4"},
+    {"release": "torchjd 0.9.2"},
+    {"release": "torchjd 0.18.0"},
+    {"release": "torchjd 0.18.0.post1"},
+    {"release": "torchjd 1.0"},
+    {"release": "torchjd 0.9.2", "method_version": 2},
+]
 
 
 def test_the_order_of_hyperparameters_does_not_change_the_id() -> None:

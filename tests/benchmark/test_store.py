@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_records import SPEC, make
 
 from benchmark.records import BadRecord, RunRecord, TrialSpec, encode
@@ -64,6 +67,47 @@ def test_a_name_cannot_lead_out_of_the_store(store: Store, field: str, name: str
     with pytest.raises(StoreError, match=f"{field} .* cannot name a folder"):
         store.save(record)
     assert not store.root.exists()
+
+
+FOREIGN = {
+    "torchjd:UPGrad": "torchjd--UPGrad",
+    "torchjd.scalarization:Mean": "torchjd-2escalarization--Mean",
+    "my-losses.py:geometric": "my-2dlosses-2epy--geometric",
+    "my losses.py:geometric": "my-20losses-2epy--geometric",
+    "aux.py:con": "aux-2epy--con",  # names of devices on Windows, which a dot does not make safe there
+    "..:f": "-2e-2e--f",
+    "../../etc:f": "-2e-2e-2f-2e-2e-2fetc--f",
+    "C:\\losses.py:f": "C---5closses-2epy--f",
+    'a<b>"c|d?e*f.py:f': "a-3cb-3e-22c-7cd-3fe-2af-2epy--f",
+    "größe.py:f": "gr-c3-b6-c3-9fe-2epy--f",
+    "a--b:f": "a-2d-2db--f",
+    "a:b:f": "a--b--f",
+    "a\n.py:f": "a-0a-2epy--f",
+}
+
+
+@pytest.mark.parametrize("method", FOREIGN)
+def test_an_adapted_object_has_a_folder_that_is_safe_everywhere(store: Store, method: str) -> None:
+    spec = TrialSpec(**{**SPEC, "method": method})
+    record = RunRecord(id=spec.id, spec=spec, status="error")
+    path = store.save(record)
+    assert path.relative_to(store.root).as_posix() == f"records/toy/digits/{FOREIGN[method]}/{record.id}.json"
+    assert store.scan().records == [record]
+
+
+def decoded(folder: str) -> str:
+    """The name whose folder this is."""
+    return re.sub(
+        rb"-(-|[0-9a-f]{2})", lambda found: b":" if found[1] == b"-" else bytes.fromhex(found[1].decode()), folder.encode()
+    ).decode()
+
+
+@given(place=st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1), thing=st.text(alphabet="ab_-:.Z9", min_size=1))
+def test_different_adapted_objects_have_different_folders(place: str, thing: str) -> None:
+    spec = TrialSpec(**{**SPEC, "method": f"{place}:{thing}"})
+    folder = Store(Path("root")).path(spec).parent.name
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", folder)
+    assert decoded(folder) == spec.method
 
 
 def test_damaged_records_are_named_skipped_and_kept(store: Store) -> None:

@@ -211,6 +211,13 @@ def test_the_newest_version_of_a_method_wins() -> None:
     assert row(table, "y").complete
 
 
+def test_the_newest_release_of_an_adapted_object_wins() -> None:
+    releases = {"torchjd 0.9.0": 9.0, "torchjd 0.18.0": 2.0, "torchjd 0.10.0": 5.0}
+    table = build([*single(), *(run("torchjd:X", error, 0.8, release=release) for release, error in releases.items())])
+    assert row(table, "torchjd:X").delta_m.value == pytest.approx(50.0)
+    assert any("2 records of torchjd:X left out: of an older version" in note for note in table.notes)
+
+
 def test_of_doubled_records_the_finished_one_is_shown_with_a_note() -> None:
     table = build([*single(), make(entrant="x", status="oom", trial=1), run("x", 2.0, 0.8, trial=2)])
     assert row(table, "x").delta_m.value == pytest.approx(50.0)

@@ -45,6 +45,41 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
     assert one.events == two.events
 
 
+ADAPTED = ["UPGrad", "UPGradWeighting", "PCD", "MeanWeighting", "UW", "STCH"]
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapted_object_gives_on_a_gpu_what_it_gives_on_the_host(name: str) -> None:
+    pytest.importorskip("torchjd")
+    given = {"mu": 0.5} if name == "STCH" else {}
+    one, two = (methods.create(f"torchjd:{name}", 3, **given) for _ in range(2))
+    here, there = build("cpu"), build("cuda")
+    for _ in range(3):
+        here.clear()
+        there.clear()
+        one.backward(here.losses(), shared=here.shared())
+        two.backward(there.losses(), shared=there.shared())
+        assert linear.close(nets.grads(there.parameters()).cpu(), nets.grads(here.parameters()), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["Random", "GradDrop", "PCGrad", "GradVac", "torchjd.scalarization:Random"])
+def test_what_an_adapted_object_draws_on_a_gpu_is_its_own(name: str) -> None:
+    pytest.importorskip("torchjd")
+    before = torch.get_rng_state(), torch.cuda.get_rng_state()
+    found = []
+    for seed in (0, 1, 0):
+        balancer = methods.create(name if ":" in name else f"torchjd:{name}", 3, seed=seed)
+        net = build("cuda")
+        for _ in range(2):
+            net.clear()
+            balancer.backward(net.losses(), shared=net.shared())
+        found.append(nets.grads(net.parameters()))
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(torch.cuda.get_rng_state(), before[1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_state_saved_on_a_gpu_continues_on_the_host(name: str) -> None:
     net, balancer = build("cuda"), linear.create(name, 3, **FACTS).to("cuda")
