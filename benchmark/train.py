@@ -186,6 +186,8 @@ def set_random_state(parameters: Sequence[Tensor], state: Sequence[Tensor]) -> N
 
 
 def _gpus(parameters: Sequence[Tensor]) -> list[torch.device]:
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return []  # without asking every parameter
     return list(dict.fromkeys(p.device for p in parameters if p.device.type == "cuda"))
 
 

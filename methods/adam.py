@@ -1,9 +1,11 @@
 """Adam for the few numbers that a method learns (Kingma & Ba 2015), with its state in buffers and never any weight decay.
 
-``torch.optim`` would keep that state outside ``state_dict`` and costs over a second to import.
+``torch.optim`` would keep that state outside ``state_dict`` and costs over a second to import; the operator under it does neither.
 """
 
 from __future__ import annotations
+
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +21,37 @@ class Adam(nn.Module):
         self.lr, self.betas = lr, betas
         self.register_buffer("first", torch.zeros(shape, dtype=dtype))
         self.register_buffer("second", torch.zeros(shape, dtype=dtype))
-        self.register_buffer("steps", torch.zeros((), dtype=dtype))
+        self.register_buffer("steps", torch.zeros(()))
 
     first: Tensor
     second: Tensor
     steps: Tensor
 
-    @torch.no_grad()
     def step(self, value: Tensor, gradient: Tensor) -> None:
         """Moves ``value`` in place."""
-        (beta1, beta2), steps = self.betas, self.steps.add_(1)
-        gradient = gradient.to(self.first)
-        first = self.first.lerp_(gradient, 1 - beta1) / (1 - beta1**steps)
-        second = self.second.lerp_(gradient.square(), 1 - beta2) / (1 - beta2**steps)
-        value.sub_(first.mul_(self.lr).div_(second.sqrt_().add_(1e-8)))
+        first, (beta1, beta2) = self.first, self.betas
+        moved = value.detach().contiguous()  # the operator pairs elements by their addresses
+        torch._fused_adam_(
+            [moved],
+            [gradient.to(first).contiguous()],
+            [first],
+            [self.second],
+            [],
+            [self.steps.add_(1)],
+            lr=self.lr,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+        if not value.is_contiguous():
+            value.detach().copy_(moved)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """The steps stay in float32, as the operator wants them and as ``.half()`` could not count them."""
+        steps = self.steps
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.steps = steps.to(self.first.device)
+        return self

@@ -38,6 +38,11 @@ class AWL(LossMethod):
     def objective(self, losses: Tensor) -> Tensor:
         return (losses * torch.exp(-self.log_variance) / 2 + nn.functional.softplus(self.log_variance)).sum()
 
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        s = self.log_variance.detach()
+        weights = (torch.exp(-s) / 2).to(losses)
+        return weights, [s.sigmoid() - weights * losses]
+
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on s
         self.adam.step(self.log_variance, gradients[0])

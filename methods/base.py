@@ -248,9 +248,11 @@ class Method(nn.Module, ABC):
             raise MethodError(f"{name}: losses are {losses!r}; expected {self.num_tasks} separate scalar tensors")
         if len(given) != self.num_tasks:
             raise MethodError(f"{name} was built for {self.num_tasks} tasks, but got {len(given)} losses")
+        usual = True
         for index, loss in enumerate(given):
             if type(loss) is Tensor and loss.dim() == 0 and loss.is_floating_point():
                 continue  # the usual case, without what isinstance costs on a tensor
+            usual = False
             if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
                 what = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}" if isinstance(loss, Tensor) else f"{type(loss).__name__}"
                 raise MethodError(f"{name}: loss {index} is {what}; expected a floating-point tensor with one element")
@@ -258,7 +260,7 @@ class Method(nn.Module, ABC):
             raise MethodError(f"{name}: no loss requires a gradient; expected losses of a model in training, outside torch.no_grad()")
         if names is not self._names:
             self._names = names
-        return [loss if loss.dim() == 0 else loss.reshape(()) for loss in given]
+        return list(given) if usual else [loss.reshape(()) for loss in given]
 
     def _roots(self, losses: Sequence[Tensor], given: Given) -> list[graph.Root | None]:
         """Where each loss's backward pass starts; a stacked tensor of losses is split back to its parts where its graph allows."""

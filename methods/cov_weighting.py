@@ -6,6 +6,7 @@ from torch import Tensor
 from methods.card import Card
 from methods.families import LossWeighting
 from methods.positive import positive
+from methods.possible import possible
 from methods.registry import register
 
 
@@ -31,21 +32,27 @@ class CoVWeighting(LossWeighting):
     """Losses whose relative value still varies weigh more (Welford's statistics). w ignores the scale of a loss, the direction does not."""
 
     seen: Tensor
-    statistics: Tensor
+    mean: Tensor
+    ratio: Tensor
+    variance: Tensor
 
     def setup(self) -> None:
         self.register_buffer("seen", torch.zeros(()))
-        self.register_buffer("statistics", torch.zeros(3, self.num_tasks))  # mean L, mean l, sum of squared deviations of l
+        self.register_buffer("mean", torch.ones(self.num_tasks))  # of L
+        self.register_buffer("ratio", torch.ones(self.num_tasks))  # mean of l
+        self.register_buffer("variance", torch.zeros(self.num_tasks))  # of l
 
     def weights(self, losses: Tensor) -> Tensor:
-        size = positive(self, losses).to(self.statistics)
-        mean, ratio_mean, squares = self.statistics
-        variation = (squares / self.seen.clamp_min(1) + 1e-8).sqrt() / ratio_mean
-        weights = torch.where(self.seen < 2, 1 / self.num_tasks, variation / variation.sum())
-        ratio = torch.where(self.seen == 0, 1.0, size / mean)
-        seen = self.seen.add_(1)
-        moved = ratio_mean + (ratio - ratio_mean) / seen
-        squares.addcmul_(ratio - ratio_mean, ratio - moved)
-        ratio_mean.copy_(moved)
-        mean.add_((size - mean) / seen)
+        mean, ratio, variance = self.mean, self.ratio, self.variance
+        size = positive(self, losses).to(mean)
+        variation = (variance + 1e-8).sqrt() / ratio
+        weights = variation / variation.sum()
+        first = self.seen == 0
+        if possible(first):
+            mean.copy_(torch.where(first, size, mean))  # l = 1
+        share = self.seen.add_(1).reciprocal()
+        change = size / mean - ratio
+        ratio.add_(change * share)
+        variance.lerp_(change * (size / mean - ratio), share)
+        mean.lerp_(size, share)
         return weights.to(losses)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from methods.card import Card, Hyperparameter
 from methods.families import LossWeighting
 from methods.positive import positive
+from methods.possible import possible
 from methods.registry import register
 
 
@@ -38,16 +39,22 @@ class DWA(LossWeighting):
     window: int
     seen: Tensor
     means: Tensor
+    shares: Tensor
 
     def setup(self) -> None:
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-        self.register_buffer("means", torch.zeros(3, self.num_tasks))  # of the window so far, of the last, of the one before
+        self.register_buffer("means", torch.zeros(2, self.num_tasks))  # of the window so far, of the last
+        self.register_buffer("shares", torch.ones(self.num_tasks))  # λ, the same for a whole window
 
     def weights(self, losses: Tensor) -> Tensor:
-        seen, means = self.seen, self.means
-        last, before = positive(self, torch.where(seen >= 2 * self.window, means[1:], 1.0))
-        weights = self.num_tasks * torch.softmax(last / before / self.tau, 0)
+        means, shares = self.means, self.shares
+        weights = shares.to(losses, copy=True)
         means[0].add_(losses, alpha=1 / self.window)
-        moved = nn.functional.pad(means[:2], (0, 0, 1, 0))
-        means.copy_(torch.where(seen.add_(1) % self.window == 0, moved, means))
-        return weights.to(losses)
+        seen = self.seen.add_(1)
+        ended = seen % self.window == 0
+        if possible(ended):
+            compared = ended & (seen >= 2 * self.window)
+            newest, before = positive(self, torch.where(compared, means, 1.0))
+            shares.copy_(torch.where(compared, self.num_tasks * torch.softmax(newest / before / self.tau, 0), shares))
+            means.copy_(torch.where(ended, nn.functional.pad(means[:1], (0, 0, 1, 0)), means))
+        return weights

@@ -10,7 +10,9 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -44,10 +46,8 @@ class LossMethod(Method):
             )
         stacked = self._stack(losses)
         values = stacked.detach()
-        total = self._total(values)
-        # Where a trained loss is not finite the weights are nan, so that every gradient is: 0 * inf and 0 * nan are nan.
-        weights = torch.add(self._protected(self._derivatives, values, total), total, alpha=0.0)
-        factor = self._factor()
+        weights = self._protected(self._derivatives, values, self._total(values))
+        factor = 1.0 if self.scale == "native" else self._factor()
         if self.scale == "grad_norm":
             parameters = self._shared(given.shared)
             rows = self._buffer(parameters)
@@ -71,8 +71,10 @@ class LossMethod(Method):
         if not self._awaits:
             raise MethodError(f"{self.card.name}: after_step() has no step to follow; call it once after every backward() and model step")
         scalars = self._scalars(losses, trained=False)
-        with torch.no_grad(), torch.autocast(scalars[0].device.type, enabled=False):
-            values = self._stack(scalars).detach()
+        device = scalars[0].device.type
+        plain = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+        with torch.no_grad(), plain:
+            values = self._stack(scalars)
             self._protected(self.observe, values, self._total(values))
         vars(self)["_awaits"] = False
 
@@ -80,51 +82,72 @@ class LossMethod(Method):
         """Learns from the losses ``[T]`` of the last batch after the model's step; a ``reforward`` method says how."""
         raise MethodError(f"{self.card.name} asks for the losses after the step but has no observe() to learn from them")
 
-    def _total(self, values: Tensor) -> Tensor:
-        """Sum of the trained losses: not finite where one of them is not."""
-        return values.sum() if len(self.tasks) == self.num_tasks else torch.stack([values[task] for task in self.tasks]).sum()
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """∂objective/∂L ``[T]`` and ∂objective/∂θ for every learned parameter θ, from detached losses ``[T]``.
+
+        By autograd, unless a method writes them out, for a tenth of the time; the contract tests then compare the two.
+        """
+        leaf = losses.clone().requires_grad_()
+        weights, *gradients = torch.autograd.grad(self.objective(leaf), [leaf, *self.parameters()], allow_unused=True)
+        return torch.zeros_like(losses) if weights is None else weights, gradients
 
     def _derivatives(self, losses: Tensor) -> Tensor:
         """∂objective/∂L ``[T]``; the learned parameters take their step."""
-        leaf = losses.clone().requires_grad_()
-        learned = list(self.parameters())
-        weights, *gradients = torch.autograd.grad(self.objective(leaf), [leaf, *learned], allow_unused=True)
-        if learned:
+        weights, gradients = self.derivatives(losses)
+        if gradients:
             self.learn(gradients)
-        return torch.zeros_like(losses) if weights is None else weights
+        return weights
+
+    def _total(self, values: Tensor) -> Tensor:
+        """Sum of the trained losses: not finite where one of them is not."""
+        return torch.stack([values[task] for task in self.tasks]).sum() if self._untrained else values.sum()
 
     def _protected(self, act: Callable[[Tensor], Any], losses: Tensor, total: Tensor) -> Any:
-        """``act(losses)``; where the losses are not finite (as their total then is not), the method's state stays as it was."""
-        state = self._state(losses.device)
-        if not state:
-            return act(losses)
-        finite = total.isfinite()
-        if finite.device.type == "cpu":  # where looking costs no wait for a device
-            return act(losses) if finite else torch.full_like(losses, math.nan)
+        """``act(losses)``; where the losses are not finite (as their total then is not), nan, and the method's state stays as it was.
+
+        Weights of nan make every gradient nan, as 0 * inf and 0 * nan are.
+        """
+        device = losses.device
+        if self._state_device != device:
+            self.to(device)
+            vars(self)["_state_device"] = device
+        if losses.is_cpu:  # where looking costs no wait for a device
+            return act(losses) if math.isfinite(total.item()) else torch.full_like(losses, math.nan)
+        state = [*self.buffers(), *self.parameters()]
         before = [tensor.detach().clone() for tensor in state]
         result = act(losses)
         with torch.no_grad():
+            finite = total.isfinite()
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(torch.where(finite, tensor, old))
-        return result
+        return None if result is None else torch.add(result, total, alpha=0.0)
 
     def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
         """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
-        tasks, device = self.tasks, scalars[0].device
-        if len(tasks) < self.num_tasks:
-            scalars = [loss if task in tasks else loss.detach() for task, loss in enumerate(scalars)]
+        device, untrained = scalars[0].device, self._untrained
+        if untrained:
+            scalars = [loss.detach() if task in untrained else loss for task, loss in enumerate(scalars)]
         stacked = torch.stack([loss if loss.device == device else loss.to(device) for loss in scalars])
         return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
 
-    def _state(self, device: torch.device) -> list[Tensor]:
-        """Buffers and learned parameters, moved to the losses' device."""
-        if not (self._buffers or self._parameters or self._modules):
-            return []
-        state = [*self.buffers(), *self.parameters()]
-        if state and state[0].device != device:
-            self.to(device)
-            return self._state(device)
-        return state
+    @cached_property
+    def _untrained(self) -> frozenset[int]:
+        return frozenset(range(self.num_tasks)).difference(self.tasks)
+
+    _state_device: torch.device | None = None
+    """Where buffers and learned parameters are known to be: with the last losses, unless they were moved or replaced since."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        vars(self)["_state_device"] = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state(state)
+        vars(self)["_state_device"] = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_state_device": None}
 
 
 class LossWeighting(LossMethod):
@@ -136,6 +159,9 @@ class LossWeighting(LossMethod):
 
     def objective(self, losses: Tensor) -> Tensor:
         return (self.weights(losses.detach()) * losses).sum()
+
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor | None]]:
+        return self.weights(losses), ()
 
     def _derivatives(self, losses: Tensor) -> Tensor:
         return self.weights(losses)

@@ -50,11 +50,15 @@ class FAMO(LossWeighting):
         self.adam = Adam((self.num_tasks,), self.lr, torch.float64)
 
     def weights(self, losses: Tensor) -> Tensor:
-        gaps = positive(self, losses - self.bound)
+        gaps = self.gaps(losses)
         self.before.copy_(gaps)
         return (self.logits - gaps.log()).softmax(0).to(losses)
 
     def observe(self, losses: Tensor) -> None:
-        decrease = (self.before / positive(self, losses - self.bound)).log()
-        z = self.logits.softmax(0)
-        self.adam.step(self.logits, z * (decrease - (z * decrease).sum()) + self.gamma * self.logits)
+        logits, decrease = self.logits, (self.before / self.gaps(losses)).log()
+        z = logits.softmax(0)
+        self.adam.step(logits, torch.add(z * (decrease - z @ decrease), logits, alpha=self.gamma))
+
+    def gaps(self, losses: Tensor) -> Tensor:
+        """D ``[T]``."""
+        return positive(self, losses - self.bound if self.bound else losses)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from methods.card import Card
@@ -33,3 +35,7 @@ class GLS(LossMethod):
 
     def objective(self, losses: Tensor) -> Tensor:
         return positive(self, losses).log().mean().exp()
+
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        size = positive(self, losses)
+        return size.log().mean().exp() / (self.num_tasks * size), ()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def group_means(values: Tensor, groups: int) -> Tensor:
@@ -12,25 +15,29 @@ def group_means(values: Tensor, groups: int) -> Tensor:
     Tensor operations alone, O(groups T²) and no wait for a device; of equal splits the one that cuts earliest.
     """
     count = len(values)
+    index, size, barred = _spans(count, values.device)
     ordered, order = values.double().sort(stable=True)
-    centred = ordered - ordered.mean()
-    sums = torch.cat([centred.new_zeros(1), centred.cumsum(0)])
-    squares = torch.cat([centred.new_zeros(1), centred.square().cumsum(0)])
-    index = torch.arange(count + 1, device=values.device)
-    size = (index[None] - index[:, None]).clamp_min(1)
+    mean = ordered.mean()
+    centred = ordered - mean
+    sums, squares = pad(torch.stack([centred, centred.square()]).cumsum(1), (1, 0))
     # cost[i, j]: squared error of a group of the sorted values i to j - 1
-    cost = squares[None] - squares[:, None] - (sums[None] - sums[:, None]).square() / size
-    cost = torch.where(index[None] > index[:, None], cost.clamp_min(0.0), torch.inf)
+    cost = (squares - squares[:, None] - (sums - sums[:, None]).square() / size).clamp_min(0.0) + barred
     best, cuts = cost[0], []
     for _ in range(min(groups, count) - 1):
         best, cut = (best[:, None] + cost).min(0)
         cuts.append(cut)
-    # From the right end back: group after group, the values between its two cuts get their mean.
-    end = index[-1]
-    means = torch.zeros_like(ordered)
-    for cut in [*reversed(cuts), torch.zeros_like(index)]:
-        start = torch.take(cut, end)  # cut[end] would wait for the device
-        inside = (index[:-1] >= start) & (index[:-1] < end)
-        means = torch.where(inside, (ordered * inside).sum() / (end - start), means)
-        end = start
-    return torch.empty_like(means).scatter_(0, order, means).to(values)
+    bounds = [index[-1]]
+    for cut in reversed(cuts):  # from the right end back
+        bounds.append(torch.take(cut, bounds[-1]))  # cut[end] would wait for the device
+    starts, ends = torch.stack([*bounds[1:], index[0]]), torch.stack(bounds)  # of the groups, the last first
+    means = (sums.take(ends) - sums.take(starts)) / (ends - starts) + mean
+    group = (index[:-1, None] < starts).sum(1)
+    return torch.empty_like(ordered).scatter_(0, order, means.take(group)).to(values)
+
+
+@lru_cache(maxsize=8)
+def _spans(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """0..T, the number of values from i to j - 1 (1 where there are none), and infinity where there are none."""
+    index = torch.arange(count + 1, device=device)
+    size = index - index[:, None]
+    return index, size.clamp_min(1), torch.where(size > 0, 0.0, torch.inf)

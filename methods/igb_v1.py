@@ -6,6 +6,7 @@ from torch import Tensor
 from methods.card import Card, Hyperparameter
 from methods.families import LossWeighting
 from methods.positive import positive
+from methods.possible import possible
 from methods.registry import register
 from methods.window import Window
 
@@ -35,7 +36,10 @@ class IGBv1(LossWeighting):
         self.base = Window(self.num_tasks, 0, self.window)
 
     def weights(self, losses: Tensor) -> Tensor:
-        ready, base = self.base.see(losses)
-        size, base = positive(self, torch.stack([losses, torch.where(ready, base, 1.0)]))
-        weights: Tensor = torch.where(ready, self.num_tasks * torch.softmax(size / base, 0), 1.0) / size
+        size = positive(self, losses)
+        weights = size.reciprocal()
+        ready = self.base.see(losses)
+        if possible(ready):
+            base = positive(self, torch.where(ready, self.base.mean.to(losses), 1.0))
+            weights = torch.where(ready, self.num_tasks * torch.softmax(size / base, 0), 1.0) * weights
         return weights

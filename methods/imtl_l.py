@@ -42,6 +42,10 @@ class IMTLL(LossMethod):
     def objective(self, losses: Tensor) -> Tensor:
         return (self.log_scale.exp() * positive(self, losses) - self.log_scale).sum()
 
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        weights = self.log_scale.detach().exp().to(losses)
+        return weights, [weights * positive(self, losses) - 1]
+
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on s
         self.adam.step(self.log_scale, gradients[0])

@@ -36,4 +36,4 @@ class InitialLoss(InitialLosses, LossWeighting):
     """Every loss over its own initial value: constant weights that bring all tasks to 1 at the start."""
 
     def weights(self, losses: Tensor) -> Tensor:
-        return 1 / self.started(losses)
+        return self.started(losses).reciprocal()

@@ -60,6 +60,15 @@ class LDCMTL(InitialLosses, LossMethod):
         weighted = self.v.softmax(0) * losses * (start.min() / start)
         return weighted.sum() + self.penalty * weighted.diff().abs().sum()
 
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        start, shares = self.started(losses), self.v.detach().softmax(0)
+        scales = start.min() / start
+        weighted = shares * losses * scales  # rounded as in the objective: at first all are equal
+        signs = nn.functional.pad(weighted.diff().sign(), (1, 1))
+        slopes = scales * (1 - self.penalty * signs.diff())
+        of_shares = (losses * slopes).to(shares)
+        return (shares * slopes).to(losses), [shares * (of_shares - shares @ of_shares)]
+
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on v
         self.adam.step(self.v, gradients[0] / self.start.min())  # in units of the losses, so that Adam's epsilon is not

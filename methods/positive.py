@@ -16,7 +16,7 @@ def positive(method: Method, losses: Tensor) -> Tensor:
     logarithm does not exist, and its reciprocal would climb it.
     """
     values = losses.detach()
-    if values.device.type == "cpu" and not bool((values < EPS).any()):
+    if values.is_cpu and not values.min().item() < EPS:
         return losses  # the usual case; on other devices looking would wait for them
     method.count("clamped_loss", (values < EPS).sum())
     size = values.abs().clamp_min(EPS)

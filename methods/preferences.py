@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from methods.registry import register
 
 
 class Preference(LossMethod):
-    """A scalarisation of L - z under a preference r."""
+    """A scalarisation of L - z under a preference r, and its slopes in L."""
 
     ideal: float
     r: Tensor
@@ -29,6 +30,13 @@ class Preference(LossMethod):
     @abstractmethod
     def scalarise(self, gaps: Tensor, r: Tensor) -> Tensor:
         """The scalar from L - z ``[T]`` and r ``[T]``."""
+
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        return self.slopes(losses - self.ideal, self.r.to(losses)), ()
+
+    @abstractmethod
+    def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
+        """Its derivatives ``[T]`` in L."""
 
 
 @register(
@@ -51,6 +59,11 @@ class Tchebycheff(Preference):
 
     def scalarise(self, gaps: Tensor, r: Tensor) -> Tensor:
         return (r * gaps).amax()
+
+    def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
+        weighted = r * gaps
+        worst = weighted == weighted.amax()
+        return r * worst / worst.sum()
 
 
 @register(
@@ -79,6 +92,11 @@ class PNorm(Preference):
 
     def scalarise(self, gaps: Tensor, r: Tensor) -> Tensor:
         return ((r * positive(self, gaps)).log() * self.p).logsumexp(0).div(self.p).exp()
+
+    def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
+        size = positive(self, gaps)
+        powers = (r * size).log() * self.p
+        return powers.softmax(0) * powers.logsumexp(0).div(self.p).exp() / size
 
 
 @register(
@@ -114,6 +132,14 @@ class PBI(Preference):
         total: Tensor = along + self.theta * across
         return total
 
+    def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
+        ray = r / torch.linalg.vector_norm(r)
+        off = gaps - (gaps @ ray) * ray
+        rounding = 1e-6 * torch.linalg.vector_norm(gaps)
+        across = torch.linalg.vector_norm(torch.cat([off, rounding[None]]))
+        slopes: Tensor = ray + self.theta * (off / across.clamp_min(torch.finfo(gaps.dtype).tiny))
+        return slopes
+
 
 @register(
     Card(
@@ -141,3 +167,9 @@ class COSMOS(Preference):
 
     def scalarise(self, gaps: Tensor, r: Tensor) -> Tensor:
         return r @ gaps - self.angle * cosine_similarity(r, gaps, dim=0)
+
+    def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(gaps).clamp_min(1e-8)  # as cosine_similarity does
+        ray, unit = r / torch.linalg.vector_norm(r), gaps / length
+        slopes: Tensor = r - self.angle * (ray - (ray @ unit) * unit) / length
+        return slopes

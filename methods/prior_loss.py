@@ -39,4 +39,4 @@ class PriorLoss(LossWeighting):
         self.register_buffer("prior", torch.tensor(self.facts.prior_losses, dtype=torch.float64))
 
     def weights(self, losses: Tensor) -> Tensor:
-        return 1 / self.prior.to(losses)
+        return self.prior.to(losses).reciprocal()

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from methods.card import Card
 from methods.families import LossWeighting
+from methods.possible import possible
 from methods.registry import register
 
 EPS = 1e-8
@@ -27,6 +28,7 @@ class RealtimeLoss(LossWeighting):
 
     def weights(self, losses: Tensor) -> Tensor:
         size = losses.abs()
-        self.count("clamped_loss", (size < EPS).sum())
-        self.count("negative_loss", (losses < 0).sum())
-        return 1 / size.clamp_min(EPS)
+        if possible(losses.min() < EPS):
+            self.count("clamped_loss", (size < EPS).sum())
+            self.count("negative_loss", (losses < 0).sum())
+        return size.clamp_min(EPS).reciprocal()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from methods.card import Card
@@ -32,3 +34,6 @@ class ScaleInvariant(LossMethod):
 
     def objective(self, losses: Tensor) -> Tensor:
         return positive(self, losses).log().sum()
+
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        return positive(self, losses).reciprocal(), ()

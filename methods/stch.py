@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
 from methods.families import LossMethod
 from methods.positive import positive
+from methods.possible import possible
 from methods.registry import register
 from methods.window import Window
 
@@ -55,6 +58,19 @@ class STCH(LossMethod):
         if self.form == "raw":
             return self.mu * (self.r.to(losses) * (losses - self.ideal) / self.mu).logsumexp(0)
         logarithms = positive(self, losses).log()
-        ready, nadir = self.nadir.see(losses.detach())
-        smooth = ((logarithms - positive(self, torch.where(ready, nadir, 1.0)).log()) / self.mu).logsumexp(0)
+        ready = self.nadir.see(losses.detach())
+        nadir = positive(self, torch.where(ready, self.nadir.mean.to(losses), 1.0))
+        smooth = ((logarithms - nadir.log()) / self.mu).logsumexp(0)
         return torch.where(ready, self.num_tasks * self.mu * smooth, logarithms.sum())
+
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        if self.form == "raw":
+            r = self.r.to(losses)
+            return r * (r * (losses - self.ideal) / self.mu).softmax(0), ()
+        size = positive(self, losses)
+        weights = size.reciprocal()
+        ready = self.nadir.see(losses)
+        if possible(ready):
+            relative = size / positive(self, torch.where(ready, self.nadir.mean.to(losses), 1.0))
+            weights = torch.where(ready, self.num_tasks * (relative.log() / self.mu).softmax(0), 1.0) * weights
+        return weights, ()

@@ -45,6 +45,10 @@ class Uncertainty(LossMethod):
     def objective(self, losses: Tensor) -> Tensor:
         return (self.k * torch.exp(-self.log_variance) * losses + self.log_variance / 2).sum()
 
+    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        weights = (self.k * torch.exp(-self.log_variance.detach())).to(losses)
+        return weights, [0.5 - weights * losses]
+
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on s
         self.adam.step(self.log_variance, gradients[0])

@@ -30,7 +30,7 @@ class UWO(LossWeighting):
     """The minimum over σ of the uncertainty-weighted loss, written down instead of learned."""
 
     def weights(self, losses: Tensor) -> Tensor:
-        return 1 / positive(self, losses)
+        return positive(self, losses).reciprocal()
 
 
 @register(

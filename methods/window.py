@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from methods.possible import possible
+
 
 class Window(nn.Module):
     """The mean of the losses over steps ``start`` to ``start + length - 1``, then kept."""
@@ -18,11 +20,16 @@ class Window(nn.Module):
     seen: Tensor
     total: Tensor
 
-    @torch.no_grad()
-    def see(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """(whether the window was complete before this step ``[]``, its mean so far ``[T]``); takes the losses ``[T]`` of this step."""
-        seen, total = self.seen, self.total
-        complete, mean = seen >= self.start + self.length, total / self.length
-        total.add_(losses * ((seen >= self.start) & ~complete))
+    def see(self, losses: Tensor) -> Tensor:
+        """Takes the detached losses ``[T]`` of this step; whether the window was complete before it ``[]``."""
+        seen = self.seen
+        complete = seen >= self.start + self.length
+        if possible(~complete):
+            self.total.add_(losses * ((seen >= self.start) & ~complete))
         seen.add_(1)
-        return complete, mean.to(losses)
+        return complete
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the losses ``[T]``, where the window is complete."""
+        return self.total / self.length

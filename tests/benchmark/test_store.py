@@ -144,6 +144,17 @@ def test_damaged_records_are_named_skipped_and_kept(store: Store) -> None:
     assert store.ids() == {good.id}
 
 
+def test_what_lies_beside_the_records_is_left_alone(store: Store) -> None:
+    store.save(make(GOOD))
+    beside = store.root / "bench" / "steps.json"  # measurements are kept there
+    beside.parent.mkdir()
+    beside.write_text("{}", encoding="utf-8")
+    store.check_writable()
+    found = store.scan()
+    assert (len(found.records), found.damaged, len(store.index())) == (1, [], 1)
+    assert beside.read_text(encoding="utf-8") == "{}"
+
+
 def test_a_damaged_record_is_run_again_and_set_aside(store: Store) -> None:
     record = make(GOOD)
     path = store.save(record)
