@@ -217,8 +217,8 @@ class BySamples:
             self.signals = self.scratch.get(("signals", self.layer.weight), (self.tasks, *signals.shape[1:]), signals)
             self.signals[tasks] = signals
 
-    def add_to(self, gramian: Tensor) -> Tensor | None:
-        """Adds the layer's Gramian; returns ‖x‖ ‖δ_t‖ ``[T]``, to whose square its rounding is relative."""
+    def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Adds the layer's Gramian; returns ‖δ_t‖ ``[T]`` and ‖x‖² ``[]``, to which its rounding is relative."""
         x, tasks = self.layer.inputs, self.tasks
         products = x @ x.T
         if self.layer.bias is not None:
@@ -227,8 +227,7 @@ class BySamples:
         torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
         gramian.addmm_(seen.view(tasks, -1), flat.T)
-        norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
-        return norms * products.diagonal().sum().sqrt()
+        return torch.linalg.vector_norm(flat, dim=1), products.trace()
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Σ w_t times the gradients of weight ``[k, d]`` and bias ``[k]``."""
@@ -248,7 +247,7 @@ class ByRows:
         torch.bmm(signals.transpose(1, 2), self.layer.inputs.expand(len(signals), -1, -1), out=self.rows[tasks])
         torch.sum(signals, 1, out=self.biases[tasks])
 
-    def add_to(self, gramian: Tensor) -> Tensor | None:
+    def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
         flat = self.rows.view(len(self.rows), -1)
         gramian.addmm_(flat, flat.T)
         if self.layer.bias is not None:
@@ -329,7 +328,10 @@ class Layerwise:
             sizes = [size for part in self.parts if (size := part.add_to(gramian)) is not None]
         if self.rows is not None:
             gramian += self.rows.gramian()
-        return gramian, torch.stack(sizes).square().sum(0) if sizes else like.new_zeros(self.tasks)
+        if not sizes:
+            return gramian, like.new_zeros(self.tasks)
+        norms, squares = map(torch.stack, zip(*sizes, strict=True))
+        return gramian, squares @ norms.square_()
 
     def by_rows(self) -> None:
         """Turns every layer to rows of its own: exact also where the gradients of the samples cancel."""
