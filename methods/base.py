@@ -6,7 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from methods.card import SCALES, Card
 from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
+Evaluate = Callable[[int], Losses]
 KINDS = ("classification", "regression", "objective")
 RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses", "preference")
 """Arguments of ``methods.create`` that are no attributes."""
@@ -49,12 +50,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a backward pass was given beside the losses; ``scaler`` is the current scale of a GradScaler, 1 without one."""
+    """What a backward pass was given beside the losses; ``scaler`` is the current scale of a GradScaler, 1 without one.
+
+    ``evaluate(k, graph)`` gives the T losses of batch k with the model as it now is; only a method with ``extra_batches`` has it.
+    """
 
     shared: nn.Module | Iterable[nn.Parameter] | None
     representation: Tensor | None
     last_layer: nn.Module | Iterable[nn.Parameter] | None
     scaler: float
+    evaluate: Callable[[int, bool], list[Tensor]] | None = None
 
 
 class Method(nn.Module, ABC):
@@ -69,10 +74,13 @@ class Method(nn.Module, ABC):
         backward_passes: passes through the shared trunk so far.
         reforward: whether the method learns from the losses of the same batch after the model's step; :meth:`after_step` must then
             follow every backward pass.
+        extra_batches: how many further batches of the training data, drawn independently, the method needs at every step;
+            :meth:`backward` must then be given ``evaluate``.
     """
 
     card: ClassVar[Card]
     reforward: ClassVar[bool] = False
+    extra_batches: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -113,7 +121,7 @@ class Method(nn.Module, ABC):
         self._names: tuple[str, ...] | None = None
         self._counts: Counter[str] = Counter()
         self._device_counts: dict[str, Tensor] = {}
-        self._rows: jacobian.Rows | None = None
+        self._rows: dict[str, jacobian.Rows] = {}
         self._awaits = False
         for key, value in self.card.resolve(hyperparameters).items():
             if key in RESERVED or key in vars(self) or any(hasattr(base, key) for base in type(self).__bases__):
@@ -132,6 +140,7 @@ class Method(nn.Module, ABC):
         representation: Tensor | None = None,
         last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
         grad_scaler: Any = None,
+        evaluate: Evaluate | None = None,
     ) -> Step:
         """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
 
@@ -143,14 +152,20 @@ class Method(nn.Module, ABC):
             representation: the trunk's output, that the heads read. Only methods that work on it need it.
             last_layer: GradNorm's W; by default the last matrix among ``shared`` and what follows it.
             grad_scaler: a ``torch.amp.GradScaler`` in use; losses are given unscaled, gradients come out scaled.
+            evaluate: for a method with ``extra_batches``: ``evaluate(k)`` computes the T losses, in the form of ``losses``, with the model
+                as it is when called, for which the method may have moved its parameters (they are put back). k = 0 is the batch of
+                ``losses`` again, k = 1 to ``extra_batches`` the further ones. BatchNorm's statistics and dropout's masks are the caller's
+                (``benchmark/train.py`` shows how they are kept). Other methods ignore it.
 
         Raises:
-            MethodError: not T scalar losses, or ``shared``/``representation`` missing where the method needs it.
+            MethodError: not T scalar losses, or ``shared``/``representation``/``evaluate`` missing where the method needs it.
         """
         scalars = self._scalars(losses)
-        with jacobian.plain_mode(scalars[0].device):
+        device = scalars[0].device
+        again = self._evaluation(evaluate, device) if self.extra_batches else None
+        with jacobian.plain_mode(device):
             scaler = 1.0 if grad_scaler is None else float(grad_scaler.get_scale())
-            return self._step(scalars, Given(shared, representation, last_layer, scaler))
+            return self._step(scalars, Given(shared, representation, last_layer, scaler, again))
 
     @abstractmethod
     def _step(self, losses: list[Tensor], given: Given) -> Step:
@@ -207,7 +222,7 @@ class Method(nn.Module, ABC):
     def extra_repr(self) -> str:
         return ", ".join([self.card.name, *(f"{h.name}={getattr(self, h.name)!r}" for h in self.card.hyperparameters)])
 
-    # -- what the three families share ---------------------------------------------------------------------------------------------
+    # -- what the families share ---------------------------------------------------------------------------------------------------
 
     def _scalars(self, losses: Losses, graph: bool = True) -> list[Tensor]:
         """The T losses as 0-d tensors, in a fixed order; ``graph`` says that some must have one, and that a stacked tensor is slow."""
@@ -242,6 +257,23 @@ class Method(nn.Module, ABC):
             self._names = names
         return [loss if loss.dim() == 0 else loss.reshape(()) for loss in given]
 
+    def _evaluation(self, evaluate: Evaluate | None, device: torch.device) -> Callable[[int, bool], list[Tensor]]:
+        """``evaluate`` in the autocast region that ``backward`` was called in, its losses checked; without a graph if none is wanted."""
+        if evaluate is None:
+            raise MethodError(
+                f"{self.card.name} needs the losses of {self.extra_batches} more independent batch(es) at every step: "
+                "backward(losses, ..., evaluate=lambda k: losses_of(model, batches[k])), where batches[0] is this step's"
+            )
+        mode, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+
+        def losses(k: int, graph: bool) -> list[Tensor]:
+            torch.clear_autocast_cache()  # casts of parameters that have been moved since
+            with torch.autocast(device.type, dtype, mode), torch.set_grad_enabled(graph):
+                found = evaluate(k)
+            return self._scalars(found, graph)
+
+        return losses
+
     def _values(self, losses: Sequence[Tensor]) -> Tensor:
         """Detached losses ``[T]`` on one device, in float32 at least."""
         values = torch.stack([loss.detach().to(losses[0].device) for loss in losses])
@@ -255,11 +287,12 @@ class Method(nn.Module, ABC):
             raise MethodError(f"{self.card.name}: no parameter in {given} requires a gradient; expected the trunk's (a used-up generator?)")
         return found
 
-    def _buffer(self, tensors: Sequence[Tensor]) -> jacobian.Rows:
-        """The Jacobian's buffer, kept from step to step."""
-        if self._rows is None or self._rows.key != jacobian.layout(tensors, self.num_tasks):
-            self._rows = jacobian.Rows(tensors, self.num_tasks)
-        return self._rows
+    def _buffer(self, tensors: Sequence[Tensor], name: str = "", num_rows: int = 0) -> jacobian.Rows:
+        """The Jacobian's buffer, of T rows unless said otherwise, kept from step to step; a method that needs several names them."""
+        num_rows = num_rows or self.num_tasks
+        if name not in self._rows or self._rows[name].key != jacobian.layout(tensors, num_rows):
+            self._rows[name] = jacobian.Rows(tensors, num_rows)
+        return self._rows[name]
 
     def _factor(self) -> float:
         """What brings the native scale to the one that was asked for; ``grad_norm`` needs gradients: :meth:`_norm_factor`."""
@@ -273,14 +306,14 @@ class Method(nn.Module, ABC):
         """‖mean gradient‖ / ‖wᵀJ‖, in T x T space; 1 where wᵀJ vanishes to the rounding ``eps`` of the Gramian."""
         eps = torch.finfo(gramian.dtype).eps if eps is None else eps
         gramian, weights = gramian.double().cpu(), weights.double().cpu()
-        uniform = torch.full_like(weights, 1.0 / self.num_tasks)
+        uniform = torch.full_like(weights, 1.0 / len(weights))
         norm = float(weights @ gramian @ weights)
-        rounding = eps * self.num_tasks * float(weights.abs() @ gramian.abs() @ weights.abs())
+        rounding = eps * len(weights) * float(weights.abs() @ gramian.abs() @ weights.abs())
         return math.sqrt(max(float(uniform @ gramian @ uniform), 0.0) / norm) if norm > rounding else 1.0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles leave the Jacobian's buffer behind: it is scratch."""
-        return {**self.__dict__, "_rows": None}
+        """Copies and pickles leave the Jacobian's buffers behind: they are scratch."""
+        return {**self.__dict__, "_rows": {}}
 
 
 def parameters_of(source: nn.Module | Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -11,7 +11,7 @@ from typing import Literal
 from methods.errors import MethodError, suggestion
 
 Value = float | int | str | bool
-Family = Literal["loss", "gramian", "jacobian"]
+Family = Literal["loss", "gramian", "jacobian", "several"]
 Where = Literal["shared", "last", "representation"]
 Claim = Literal[
     "permutation_equivariant",  # relabelling the tasks relabels the weights

@@ -62,13 +62,28 @@ class Rows:
         for block in self.blocks:
             block[row].zero_()
 
-    def gramian(self) -> Tensor:
-        """J Jᵀ ``[T, T]``, in float32 at least and in the widest dtype of the gradients, whatever the user's matmul precision is."""
+    def gramian(self, other: Rows | None = None) -> Tensor:
+        """J Jᵀ ``[T, T]``, in float32 at least and in the widest dtype of the gradients, whatever the user's matmul precision is.
+
+        With ``other``, the rows of another batch, J Jᵒᵀ.
+        """
         with exact_matmul():
-            total, *others = [block @ block.T for block in self.blocks]
+            total, *others = [a @ b.T for a, b in zip(self.blocks, (other or self).blocks, strict=True)]
         for part in others:
             total = total + part.to(total.device)
         return total
+
+    def norms(self) -> Tensor:
+        """Lengths ``[T]`` of the rows, without J Jᵀ."""
+        first: Tensor
+        first, *others = [torch.linalg.vector_norm(block, dim=1) for block in self.blocks]
+        if not others:
+            return first
+        return torch.stack([first.double(), *(part.to(first.device, torch.float64) for part in others)]).square().sum(0).sqrt()
+
+    def add(self, other: Rows) -> None:
+        """Adds another batch's rows in place."""
+        torch._foreach_add_(self.blocks, other.blocks)
 
     def matrix(self) -> Tensor:
         """J ``[T, P]`` as one tensor, columns in the order of the given tensors within each block."""
@@ -133,11 +148,12 @@ def backward_rows(
     return reached
 
 
-def gradient_rows(losses: Sequence[Tensor], tensors: Sequence[Tensor], rows: Rows) -> None:
-    """Row t becomes ∇ L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
+def gradient_rows(losses: Sequence[Tensor], tensors: Sequence[Tensor], rows: Rows, seed: float = 1.0) -> None:
+    """Row t becomes seed · ∇L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
     for t, loss in enumerate(losses):
         if loss.requires_grad:
-            rows.fill(t, torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True))
+            seeds = None if seed == 1.0 else torch.full_like(loss, seed)
+            rows.fill(t, torch.autograd.grad(loss, tensors, seeds, retain_graph=True, allow_unused=True))
         else:
             rows.clear(t)
 
@@ -159,7 +175,7 @@ def representation_rows(losses: Sequence[Tensor], seeds: Sequence[float], repres
             if not loss.requires_grad:
                 rows.clear(t)
                 continue
-            heads = leaves(loss, representation) if seeds[t] else []
+            heads = leaves([loss], representation) if seeds[t] else []
             seed = torch.full_like(loss, seeds[t] or unseeded)
             dz, *gradients = torch.autograd.grad(loss, [representation, *heads], seed, retain_graph=True, allow_unused=True)
             rows.fill(t, [dz])
@@ -171,14 +187,14 @@ def representation_rows(losses: Sequence[Tensor], seeds: Sequence[float], repres
             handle.remove()
 
 
-def leaves(loss: Tensor, stop: Tensor) -> list[Tensor]:
-    """The leaf tensors that a loss depends on by a path that does not pass through ``stop``."""
+def leaves(losses: Sequence[Tensor], stop: Tensor | None = None) -> list[Tensor]:
+    """The leaf tensors that some loss depends on by a path that does not pass through ``stop``; of equal graphs in equal order."""
     found: list[Tensor] = []
     seen = set()
-    todo = [(loss.grad_fn, loss.output_nr)]
+    todo = [(loss.grad_fn, loss.output_nr) for loss in losses]
     while todo:
         node, output = todo.pop()
-        if node is None or node in seen or (node is stop.grad_fn and output == stop.output_nr):
+        if node is None or node in seen or (stop is not None and node is stop.grad_fn and output == stop.output_nr):
             continue
         seen.add(node)
         variable = getattr(node, "variable", None)  # only AccumulateGrad nodes have one
