@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -55,10 +57,11 @@ class Run:
         for step in range(1, spec.steps + 1):
             start = perf_counter()
             batch = session.batch(step - 1)
-            before = random_state(parameters) if balancer.reforward else []
+            before = random_state(parameters) if balancer.reforward or balancer.extra_batches else []
             losses, representation = session.losses(batch)
             forward = perf_counter()
-            outcome = balancer.backward(losses, shared=shared, representation=representation, last_layer=last_layer)
+            evaluate = partial(losses_of, session, spec.seed, step - 1, before) if balancer.extra_batches else None
+            outcome = balancer.backward(losses, shared=shared, representation=representation, last_layer=last_layer, evaluate=evaluate)
             backward = perf_counter()
             seen = outcome.losses if everything else outcome.losses[list(balancer.tasks)]
             if not math.isfinite(float(seen.sum())):
@@ -163,20 +166,47 @@ def losses_again(session: tasks.Session, batch: Any, random: list[Tensor]) -> li
     ``random`` is the :func:`random_state` of before the first forward pass. Buffers (BatchNorm's statistics) and the random state are
     left as they were.
     """
+    with no_trace(session, random):
+        return session.losses(batch)[0]
+
+
+def losses_of(session: tasks.Session, seed: int, step: int, random: list[Tensor], k: int) -> list[Tensor]:
+    """Losses, with their graph, of the k-th batch of a step with the model as it now is; for a method that needs ``extra_batches``.
+
+    k = 0 is the step's own batch, with the dropout masks of its first forward pass, before which the random state was ``random``. The
+    others have masks of their own, the same at every call: batches that share their masks would not be independent.
+    """
+    if k:
+        random = seeded_random_state(list(session.model.parameters()), tasks.derive(seed, "training", step, k))
+    with no_trace(session, random):
+        return session.losses(session.batch(step, k))[0]
+
+
+@contextmanager
+def no_trace(session: tasks.Session, random: list[Tensor]) -> Iterator[None]:
+    """A forward pass inside starts from this random state; afterwards that of now, and all buffers, are back.
+
+    Buffers are put back by ``.data``: autograd would otherwise refuse the graphs of before.
+    """
     parameters, buffers = list(session.model.parameters()), list(session.model.buffers())
     kept, now = [buffer.clone() for buffer in buffers], random_state(parameters)
     set_random_state(parameters, random)
     try:
-        return session.losses(batch)[0]
+        yield
     finally:
         set_random_state(parameters, now)
         for buffer, value in zip(buffers, kept, strict=True):
-            buffer.copy_(value)
+            buffer.data.copy_(value)
 
 
 def random_state(parameters: Sequence[Tensor]) -> list[Tensor]:
     """The state of the global generators that a model with these parameters draws from: the CPU's, then its GPUs'."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in _gpus(parameters))]
+
+
+def seeded_random_state(parameters: Sequence[Tensor], seed: int) -> list[Tensor]:
+    """What :func:`random_state` gives after seeding."""
+    return [torch.Generator(device).manual_seed(seed).get_state() for device in [torch.device("cpu"), *_gpus(parameters)]]
 
 
 def set_random_state(parameters: Sequence[Tensor], state: Sequence[Tensor]) -> None:

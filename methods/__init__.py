@@ -12,6 +12,7 @@ Importing this package is instant; torch is imported when a method is created.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,16 @@ from methods.registry import card, find, get, load, names, register
 if TYPE_CHECKING:
     from methods.base import Method, Step
     from methods.families import GramianMethod, JacobianMethod, LossMethod, LossWeighting
+    from methods.several import BilevelMethod, CrossGramianMethod, Lookahead
 
 __all__ = [
+    "BilevelMethod",
     "Card",
+    "CrossGramianMethod",
     "GramianMethod",
     "Hyperparameter",
     "JacobianMethod",
+    "Lookahead",
     "LossMethod",
     "LossRangeError",
     "LossWeighting",
@@ -46,14 +51,16 @@ __all__ = [
     "suggestion",
 ]
 
-_NEED_TORCH = {"GramianMethod", "JacobianMethod", "LossMethod", "LossWeighting", "Method", "Step"}
+_NEED_TORCH = {
+    **dict.fromkeys(("GramianMethod", "JacobianMethod", "LossMethod", "LossWeighting", "Method", "Step"), "methods.families"),
+    **dict.fromkeys(("BilevelMethod", "CrossGramianMethod", "Lookahead"), "methods.several"),
+}
+"""What is imported on first use, and from where."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _NEED_TORCH:
-        from methods import families
-
-        return getattr(families, name)
+        return getattr(importlib.import_module(_NEED_TORCH[name]), name)
     raise AttributeError(f"module 'methods' has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from methods.card import Card
 from methods.errors import MethodError, suggestion
 
 Losses = Sequence[Tensor] | Mapping[str, Tensor] | Tensor
+Evaluate = Callable[[int], Losses]
 KINDS = ("classification", "regression", "objective")
 PATHS = ("auto", "rows", "layers")
 RESERVED = ("name", "seed", "kinds", "initial_losses", "prior_losses", "preference")
@@ -50,14 +51,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a backward pass was given beside the losses: ``stacked`` is the tensor that they are elements of, where they came as one;
-    ``scaler`` is the current scale of a GradScaler, 1 without one."""
+    """What a backward pass was given beside the losses.
+
+    ``stacked`` is the tensor that they are the elements of, where they came as one; ``scaler`` the current scale of a GradScaler, 1 without
+    one. ``evaluate(k, trained)`` gives the T losses of batch k with the model as it now is; only a method with ``extra_batches`` has it.
+    """
 
     stacked: Tensor | None
     shared: nn.Module | Iterable[nn.Parameter] | None
     representation: Tensor | None
     last_layer: nn.Module | Iterable[nn.Parameter] | None
     scaler: float
+    evaluate: Callable[[int, bool], list[Tensor]] | None = None
 
 
 class Method(nn.Module, ABC):
@@ -73,11 +78,14 @@ class Method(nn.Module, ABC):
         reforward: whether the method learns from the losses of the same batch after the model's step; :meth:`after_step` must then
             follow every backward pass.
         from_gramian: whether the weights come from the Gramian of the task gradients, so that ``every`` and ``path`` mean something.
+        extra_batches: how many further batches of the training data, drawn independently, the method needs at every step;
+            :meth:`backward` must then be given ``evaluate``.
     """
 
     card: ClassVar[Card]
     reforward: ClassVar[bool] = False
     from_gramian: ClassVar[bool] = False
+    extra_batches: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -128,7 +136,7 @@ class Method(nn.Module, ABC):
         self._counts: Counter[str] = Counter()
         self._paths: Counter[str] = Counter()
         self._device_counts: dict[str, Tensor] = {}
-        self._rows: jacobian.Rows | None = None
+        self._rows: dict[str, jacobian.Rows] = {}
         self._awaits = False
         for key, value in self.card.resolve(hyperparameters).items():
             if key in RESERVED or key in vars(self) or any(hasattr(base, key) for base in type(self).__bases__):
@@ -147,6 +155,7 @@ class Method(nn.Module, ABC):
         representation: Tensor | None = None,
         last_layer: nn.Module | Iterable[nn.Parameter] | None = None,
         grad_scaler: Any = None,
+        evaluate: Evaluate | None = None,
     ) -> Step:
         """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
 
@@ -159,14 +168,21 @@ class Method(nn.Module, ABC):
             representation: the trunk's output, that the heads read. Only methods that work on it need it.
             last_layer: GradNorm's W; by default the last matrix among ``shared`` and what follows it.
             grad_scaler: a ``torch.amp.GradScaler`` in use; losses are given unscaled, gradients come out scaled.
+            evaluate: for a method with ``extra_batches``: ``evaluate(k)`` computes the T losses, in the form of ``losses``, with the model
+                as it is when called, for which the method may have moved its parameters (they are put back). k = 0 is the batch of
+                ``losses`` again, k = 1 to ``extra_batches`` the further ones. BatchNorm's statistics and dropout's masks are the caller's
+                (``benchmark/train.py`` shows how they are kept). Other methods ignore it.
 
         Raises:
-            MethodError: not T scalar losses, or ``shared``/``representation`` missing where the method needs it.
+            MethodError: not T scalar losses, or ``shared``/``representation``/``evaluate`` missing where the method needs it.
         """
         scalars = self._scalars(losses)
-        with jacobian.plain_mode(scalars[0].device):
+        device = scalars[0].device
+        again = self._evaluation(evaluate, device) if self.extra_batches else None
+        with jacobian.plain_mode(device):
             scaler = 1.0 if grad_scaler is None else float(grad_scaler.get_scale())
-            return self._step(scalars, Given(losses if isinstance(losses, Tensor) else None, shared, representation, last_layer, scaler))
+            stacked = losses if isinstance(losses, Tensor) else None
+            return self._step(scalars, Given(stacked, shared, representation, last_layer, scaler, again))
 
     @abstractmethod
     def _step(self, losses: list[Tensor], given: Given) -> Step:
@@ -228,7 +244,7 @@ class Method(nn.Module, ABC):
     def extra_repr(self) -> str:
         return ", ".join([self.card.name, *(f"{h.name}={getattr(self, h.name)!r}" for h in self.card.hyperparameters)])
 
-    # -- what the three families share ---------------------------------------------------------------------------------------------
+    # -- what the families share ---------------------------------------------------------------------------------------------------
 
     def _scalars(self, losses: Losses, trained: bool = True) -> list[Tensor]:
         """The T losses as 0-d tensors, in a fixed order; ``trained`` says that some must have a graph."""
@@ -271,6 +287,23 @@ class Method(nn.Module, ABC):
             warnings.warn(slow, stacklevel=4)
             return graph.roots_of(losses)
 
+    def _evaluation(self, evaluate: Evaluate | None, device: torch.device) -> Callable[[int, bool], list[Tensor]]:
+        """``evaluate`` in the autocast region that ``backward`` was called in, its losses checked; without a graph if none is wanted."""
+        if evaluate is None:
+            raise MethodError(
+                f"{self.card.name} needs the losses of {self.extra_batches} more independent batch(es) at every step: "
+                "backward(losses, ..., evaluate=lambda k: losses_of(model, batches[k])), where batches[0] is this step's"
+            )
+        mode, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+
+        def losses(k: int, trained: bool) -> list[Tensor]:
+            torch.clear_autocast_cache()  # casts of parameters that have been moved since
+            with torch.autocast(device.type, dtype, mode), torch.set_grad_enabled(trained):
+                found = evaluate(k)
+            return self._scalars(found, trained)
+
+        return losses
+
     def _values(self, losses: Sequence[Tensor]) -> Tensor:
         """Detached losses ``[T]`` on one device, in float32 at least."""
         values = torch.stack([loss.detach().to(losses[0].device) for loss in losses])
@@ -284,11 +317,12 @@ class Method(nn.Module, ABC):
             raise MethodError(f"{self.card.name}: no parameter in {given} requires a gradient; expected the trunk's (a used-up generator?)")
         return found
 
-    def _buffer(self, tensors: Sequence[Tensor]) -> jacobian.Rows:
-        """The Jacobian's buffer, kept from step to step."""
-        if self._rows is None or self._rows.key != jacobian.layout(tensors, self.num_tasks):
-            self._rows = jacobian.Rows(tensors, self.num_tasks)
-        return self._rows
+    def _buffer(self, tensors: Sequence[Tensor], name: str = "", num_rows: int = 0) -> jacobian.Rows:
+        """The Jacobian's buffer, of T rows unless said otherwise, kept from step to step; a method that needs several names them."""
+        num_rows = num_rows or self.num_tasks
+        if name not in self._rows or self._rows[name].key != jacobian.layout(tensors, num_rows):
+            self._rows[name] = jacobian.Rows(tensors, num_rows)
+        return self._rows[name]
 
     def _factor(self) -> float:
         """What brings the native scale to the one that was asked for; ``grad_norm`` needs gradients: :meth:`_norm_factor`."""
@@ -302,14 +336,14 @@ class Method(nn.Module, ABC):
         """‖mean gradient‖ / ‖wᵀJ‖, in T x T space; 1 where wᵀJ vanishes to the rounding ``eps`` of the Gramian."""
         eps = torch.finfo(gramian.dtype).eps if eps is None else eps
         gramian, weights = gramian.double().cpu(), weights.double().cpu()
-        uniform = torch.full_like(weights, 1.0 / self.num_tasks)
+        uniform = torch.full_like(weights, 1.0 / len(weights))
         norm = float(weights @ gramian @ weights)
-        rounding = eps * self.num_tasks * float(weights.abs() @ gramian.abs() @ weights.abs())
+        rounding = eps * len(weights) * float(weights.abs() @ gramian.abs() @ weights.abs())
         return math.sqrt(max(float(uniform @ gramian @ uniform), 0.0) / norm) if norm > rounding else 1.0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles leave the Jacobian's buffer behind: it is scratch."""
-        return {**self.__dict__, "_rows": None}
+        """Copies and pickles leave the Jacobian's buffers behind: they are scratch."""
+        return {**self.__dict__, "_rows": {}}
 
 
 def parameters_of(source: nn.Module | Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -12,7 +12,7 @@ from typing import Literal
 from methods.errors import MethodError, suggestion
 
 Value = float | int | str | bool
-Family = Literal["loss", "gramian", "jacobian", "foreign"]  # foreign: one of the three, known when the object is built
+Family = Literal["loss", "gramian", "jacobian", "several", "foreign"]  # foreign: one of these, known when the object is built
 Where = Literal["shared", "last", "representation"]
 Claim = Literal[
     "permutation_equivariant",  # relabelling the tasks relabels the weights

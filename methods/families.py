@@ -1,4 +1,4 @@
-"""The three families. They own what methods would otherwise copy: gradients, ``.grad``, priorities, scale, the protection of state.
+"""The three families that see one batch. They own what methods would otherwise copy: gradients, ``.grad``, priorities, scale, state.
 
 A method sees the T losses of a step (:class:`LossMethod`), or the Gramian of the task gradients as well (:class:`GramianMethod`), or their
 whole Jacobian (:class:`JacobianMethod`), and says how the T losses become one update. Its file holds that equation and nothing else.
@@ -168,11 +168,17 @@ class LossWeighting(LossMethod):
 
 
 class _GradientMethod(Method):
-    """What the two families that look at gradients share."""
+    """What the families that look at gradients share."""
 
     def _seeds(self, scaler: float) -> list[float]:
         """What each loss is back-propagated with: its priority, times the scale of a GradScaler."""
         return [priority * scaler for priority in self.priority or [1.0] * self.num_tasks]
+
+    def _combining(self, weights: Tensor) -> Tensor:
+        """What combines the rows: row t holds priority_t · scaler · g_t already, except that of a priority 0, which holds scaler · g_t."""
+        if self.priority is None or all(self.priority):
+            return weights
+        return weights * torch.tensor([float(p > 0) for p in self.priority], dtype=weights.dtype)
 
     def _reached(self, reached: list[bool]) -> list[bool]:
         """Which shared parameters any loss reaches; none means that the wrong ones were given, and the right ones not balanced."""

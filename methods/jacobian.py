@@ -64,13 +64,28 @@ class Rows:
         for block in self.blocks:
             block[row].zero_()
 
-    def gramian(self) -> Tensor:
-        """J Jᵀ ``[T, T]``, in float32 at least and in the widest dtype of the gradients, whatever the user's matmul precision is."""
+    def gramian(self, other: Rows | None = None) -> Tensor:
+        """J Jᵀ ``[T, T]``, in float32 at least and in the widest dtype of the gradients, whatever the user's matmul precision is.
+
+        With ``other``, the rows of another batch, J Jᵒᵀ.
+        """
         with exact_matmul():
-            total, *others = [block @ block.T for block in self.blocks]
+            total, *others = [a @ b.T for a, b in zip(self.blocks, (other or self).blocks, strict=True)]
         for part in others:
             total = total + part.to(total.device)
         return total
+
+    def norms(self) -> Tensor:
+        """Lengths ``[T]`` of the rows, without J Jᵀ."""
+        first: Tensor
+        first, *others = [torch.linalg.vector_norm(block, dim=1) for block in self.blocks]
+        if not others:
+            return first
+        return torch.stack([first.double(), *(part.to(first.device, torch.float64) for part in others)]).square().sum(0).sqrt()
+
+    def add(self, other: Rows) -> None:
+        """Adds another batch's rows in place."""
+        torch._foreach_add_(self.blocks, other.blocks)
 
     def matrix(self) -> Tensor:
         """J ``[T, P]`` as one tensor, columns in the order of the given tensors within each block."""
@@ -135,13 +150,13 @@ def backward_rows(
     return reached
 
 
-def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows) -> None:
-    """Row t becomes ∇ L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
+def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows, seed: float = 1.0) -> None:
+    """Row t becomes seed · ∇L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
     for t, root in enumerate(roots):
         if root is None:
             rows.clear(t)
         else:
-            rows.fill(t, torch.autograd.grad([root.start], tensors, root.seed(1.0), retain_graph=True, allow_unused=True))
+            rows.fill(t, torch.autograd.grad([root.start], tensors, root.seed(seed), retain_graph=True, allow_unused=True))
 
 
 def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], representation: Tensor, rows: Rows, unseeded: float) -> None:
@@ -161,7 +176,7 @@ def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], re
             if root is None:
                 rows.clear(t)
                 continue
-            heads = leaves(root, representation) if seeds[t] else []
+            heads = leaves([root], representation) if seeds[t] else []
             seed = root.seed(seeds[t] or unseeded)
             dz, *gradients = torch.autograd.grad([root.start], [representation, *heads], seed, retain_graph=True, allow_unused=True)
             rows.fill(t, [dz])
@@ -171,14 +186,14 @@ def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], re
             handle.remove()
 
 
-def leaves(root: Root, stop: Tensor) -> list[Tensor]:
-    """The leaf tensors that a loss depends on by a path that does not pass through ``stop``."""
+def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> list[Tensor]:
+    """The leaf tensors that some loss depends on by a path that does not pass through ``stop``; of equal graphs in equal order."""
     found: list[Tensor] = []
     seen = set()
-    todo: list[tuple[Any, int]] = [(root.edge.node, root.edge.output_nr)]
+    todo: list[tuple[Any, int]] = [(root.edge.node, root.edge.output_nr) for root in roots]
     while todo:
         node, output = todo.pop()
-        if node is None or node in seen or (node is stop.grad_fn and output == stop.output_nr):
+        if node is None or node in seen or (stop is not None and node is stop.grad_fn and output == stop.output_nr):
             continue
         seen.add(node)
         variable = getattr(node, "variable", None)  # only AccumulateGrad nodes have one

@@ -35,7 +35,7 @@ def bare(spec: TrialSpec) -> float:
         index = (step - 1) % batches
         if index == 0:
             session.batch(step - 1)  # draws the same permutation
-            order = session._order
+            order = session._orders[0][1]
         rows = order[index * spec.batch_size : (index + 1) * spec.batch_size]
         x, digit, ink, slant = (tensor[rows] for tensor in train)
         z = net.trunk(x)

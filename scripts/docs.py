@@ -16,6 +16,7 @@ FAMILIES = {
     "loss": ("Weights from the losses alone", "one backward pass, at the cost of equal weights"),
     "gramian": ("Weights from how the task gradients lie to each other", "a backward pass a task, then a T x T problem"),
     "jacobian": ("Directions from every coordinate of the task gradients", "a backward pass a task, then work on all T x P numbers"),
+    "several": ("Weights from several batches", "further batches at every step, and steps taken back; from three backward passes on"),
 }
 
 

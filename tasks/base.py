@@ -104,8 +104,12 @@ class Session(ABC):
         """Parameters of the last shared layer (GradNorm's W)."""
 
     @abstractmethod
-    def batch(self, step: int) -> Any:
-        """The training batch of ``step`` (0, 1, ...): a function of the seed and the step alone."""
+    def batch(self, step: int, stream: int = 0) -> Any:
+        """The training batch of ``step`` (0, 1, ...): a function of the seed, the step and the stream alone.
+
+        Stream 0 is what the model trains on. Streams 1, 2, ... visit the same training split in orders of their own, for methods that
+        need several independent batches at every step; no stream ever sees a held-out row.
+        """
 
     @abstractmethod
     def losses(self, batch: Any) -> tuple[list[Tensor], Tensor | None]:

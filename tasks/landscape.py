@@ -45,7 +45,7 @@ class Point(nn.Module):
 
 
 class LandscapeSession(Session):
-    """No data, no heads, no noise: ``batch`` is None at every step and both splits are the function itself."""
+    """No data, no heads, no noise: ``batch`` is None at every step of every stream and both splits are the function itself."""
 
     initial_losses = (math.nan, math.nan)
     prior_losses = (math.nan, math.nan)
@@ -61,7 +61,7 @@ class LandscapeSession(Session):
     def last_layer(self) -> Sequence[nn.Parameter]:
         return [self.point.x]
 
-    def batch(self, step: int) -> None:
+    def batch(self, step: int, stream: int = 0) -> None:
         return None
 
     def losses(self, batch: None) -> tuple[list[Tensor], Tensor | None]:

@@ -41,6 +41,7 @@ class SupervisedSession(Session):
 
     Inputs are standardised (per column, or per channel of an image) and label statistics taken on the training rows of this seed.
     An epoch is one seeded permutation; its last batch is dropped where ragged, and a batch size above the training set means all of it.
+    Every further stream has permutations of its own.
     """
 
     def __init__(self, problem: SupervisedProblem, seed: int, batch_size: int, device: str = "cpu") -> None:
@@ -56,7 +57,7 @@ class SupervisedSession(Session):
         self._rows = len(rows.train)
         self._batch_size = min(batch_size, self._rows)
         self._batches = self._rows // self._batch_size
-        self._epoch, self._order = -1, torch.empty(0)
+        self._orders: dict[int, tuple[int, Tensor]] = {}
 
         # Only the CPU generator is seeded and restored: weights are drawn on the CPU, so that they are the same on every device.
         with torch.random.fork_rng(devices=[]):
@@ -75,12 +76,15 @@ class SupervisedSession(Session):
     def last_layer(self) -> Sequence[nn.Parameter]:
         return list(self.net.last_shared.parameters())
 
-    def batch(self, step: int) -> Rows:
+    def batch(self, step: int, stream: int = 0) -> Rows:
         epoch, index = divmod(step, self._batches)
-        if epoch != self._epoch:
-            order = np.random.default_rng(derive(self._seed, self._problem.card.name, "order", epoch)).permutation(self._rows)
-            self._epoch, self._order = epoch, torch.from_numpy(order).to(self._train[0].device)
-        picked = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        known, order = self._orders.get(stream, (-1, None))
+        if order is None or known != epoch:
+            labels = (epoch, "stream", stream) if stream else (epoch,)
+            drawn = np.random.default_rng(derive(self._seed, self._problem.card.name, "order", *labels)).permutation(self._rows)
+            order = torch.from_numpy(drawn).to(self._train[0].device)
+            self._orders[stream] = epoch, order
+        picked = order[index * self._batch_size : (index + 1) * self._batch_size]
         return tuple(tensor.index_select(0, picked) for tensor in self._train)
 
     def losses(self, batch: Rows) -> tuple[list[Tensor], Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,13 @@ from methods.base import Losses
 
 WEIGHTED = [name for name in methods.names() if methods.card(name).family != "jacobian"]
 """Methods whose update is a weighted sum of the task gradients, and that say with which weights."""
+
+OBJECTIVE = [name for name in methods.names() if issubclass(methods.get(name), (methods.LossMethod, methods.BilevelMethod))]
+"""Methods that back-propagate the weighted losses and need no shared parameters."""
+
+
+PASSES = {"sdmgrad": 9, "modo": 6, "auto_lambda": 3, "moml": 7, "forum": 10}
+"""Backward passes of a step on three tasks, where it is neither one nor three."""
 
 
 def create(name: str, num_tasks: int, **options: Any) -> methods.Method:
@@ -26,14 +34,26 @@ def create(name: str, num_tasks: int, **options: Any) -> methods.Method:
 def losses_of(jacobian: Tensor, values: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
     """θ = 0 and losses L_t = values_t + <g_t, θ>, 1 by default."""
     theta = torch.nn.Parameter(torch.zeros(jacobian.shape[1], dtype=jacobian.dtype))
+    return theta, losses_at(theta, jacobian, values)
+
+
+def losses_at(theta: Tensor, jacobian: Tensor, values: Tensor | None = None) -> list[Tensor]:
+    """The same losses at the θ of now."""
     values = torch.ones(len(jacobian), dtype=jacobian.dtype) if values is None else values
-    return theta, [value + row @ theta for value, row in zip(values, jacobian, strict=True)]
+    return [value + row @ theta for value, row in zip(values, jacobian, strict=True)]
+
+
+def backward(balancer: methods.Method, losses: Callable[[], Losses], **given: Any) -> methods.Step:
+    """``balancer.backward``; every further batch that the method asks for is the same again, at the parameters as they then are."""
+    if balancer.extra_batches:
+        given["evaluate"] = lambda k: losses()
+    return balancer.backward(losses(), **given)
 
 
 def step(balancer: methods.Method, jacobian: Tensor, values: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor | None]:
     """(direction ``[P]``, weights ``[T]``) of one backward pass."""
     theta, losses = losses_of(jacobian, values)
-    taken = balancer.backward(losses, shared=[theta], **options)
+    taken = backward(balancer, lambda: losses_at(theta, jacobian, values), shared=[theta], **options)
     values = torch.stack(losses).detach()
     falls = (jacobian @ theta.grad) / values.abs().clamp_min(1e-8)  # what a step does to first order, relative; then at most a tenth
     after_step(balancer, list(values * (1 - falls / (10 * falls.abs().max().clamp_min(torch.finfo(falls.dtype).tiny)))))

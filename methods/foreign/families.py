@@ -102,7 +102,7 @@ class AdaptedLoss(_Adapted, LossMethod):
             raise MethodError(f"{self.card.name} returned a scalar that does not depend on the losses; was it detached?")
         if not self._seen:
             known = {id(losses), *map(id, self._learned())}
-            if any(id(leaf) not in known for leaf in jacobian.leaves(Root(found, found), given)):
+            if any(id(leaf) not in known for leaf in jacobian.leaves([Root(found, found)], given)):
                 raise MethodError(
                     f"{self.card.name} depends on parameters that it does not own, which nothing would train: make it a torch.nn.Module "
                     "that holds them"

@@ -6,8 +6,9 @@ rounding of the Gramian that it is given: below it, gradients that cancel cannot
 
 from methods.solvers.cone import Projections, cone_projections, nonnegative
 from methods.solvers.conflict import ConflictAverse, conflict_averse
+from methods.solvers.constrained import Constrained, constrained_min_norm
 from methods.solvers.fairness import Fair, fair
-from methods.solvers.matrix import Array, eigensystem, equilibrated
+from methods.solvers.matrix import Array, eigensystem, equilibrated, nearest_definite
 from methods.solvers.simplex import MinNorm, frank_wolfe, min_norm, project_simplex
 
 CERTIFIED = 1e-8
@@ -17,16 +18,19 @@ __all__ = [
     "CERTIFIED",
     "Array",
     "ConflictAverse",
+    "Constrained",
     "Fair",
     "MinNorm",
     "Projections",
     "cone_projections",
     "conflict_averse",
+    "constrained_min_norm",
     "eigensystem",
     "equilibrated",
     "fair",
     "frank_wolfe",
     "min_norm",
+    "nearest_definite",
     "nonnegative",
     "project_simplex",
 ]

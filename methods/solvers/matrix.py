@@ -43,3 +43,19 @@ def eigensystem(gramian: Array, eps: float = EPS) -> tuple[Array, Array]:
     values, vectors = np.linalg.eigh(gramian)
     first = int(np.searchsorted(values, 4 * len(values) * eps * values[-1], side="right"))
     return values[first:], vectors[:, first:]
+
+
+FLOOR = 1e-10
+"""The least eigenvalue of cosines that counts as positive."""
+
+
+def nearest_definite(cross: Array, norms: Array) -> Array:
+    """The positive definite matrix nearest to the symmetric part of A, entries measured in n_i n_j: eigenvalues below the floor are raised.
+
+    The set of such matrices is convex, so that no member of it (the true Gramian, say) is farther from the result than from A. What is
+    definite already stays as it is.
+    """
+    sizes = np.outer(norms, norms)
+    symmetric: Array = (cross + cross.T) / 2
+    values, vectors = np.linalg.eigh(symmetric / sizes)
+    return symmetric if values[0] >= FLOOR else (vectors * np.maximum(values, FLOOR)) @ vectors.T * sizes

@@ -13,7 +13,7 @@ import methods
 import tasks
 from benchmark.executors import Job
 from benchmark.records import RunRecord, TrialSpec, check, decode, encode
-from benchmark.train import Diverged, Run, losses_again, random_state, untrained_losses
+from benchmark.train import Diverged, Run, losses_again, losses_of, random_state, untrained_losses
 from benchmark.trial import execute, failure
 
 NAMES = methods.names()
@@ -125,20 +125,19 @@ def test_the_selected_model_is_the_one_that_is_tested() -> None:
 def test_a_loss_that_is_not_finite_ends_the_run_and_changes_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.supervised import SupervisedSession
 
-    forward, steps = SupervisedSession.losses, 0
+    forward = SupervisedSession.losses
     problem = tasks.problem("wine")
     session = problem.open(0, 16)
     job = Run(spec(method), problem.card)
     kept: dict[str, Any] = {}
 
     def broken(session: SupervisedSession, batch: Any) -> Any:
-        nonlocal steps
         losses, z = forward(session, batch)
-        steps += session.model.training and torch.is_grad_enabled()
-        if steps == 4:
+        if job.steps == 3:  # three are done, this is the fourth
             assert job.balancer is not None
-            kept["model"] = {name: value.clone() for name, value in session.model.state_dict().items()}
-            kept["method"] = {name: value.clone() for name, value in job.balancer.state_dict().items() if isinstance(value, torch.Tensor)}
+            state = {name: value.clone() for name, value in job.balancer.state_dict().items() if isinstance(value, torch.Tensor)}
+            kept.setdefault("method", state)
+            kept.setdefault("model", {name: value.clone() for name, value in session.model.state_dict().items()})
             losses = [loss * math.nan for loss in losses]
         return losses, z
 
@@ -208,6 +207,93 @@ def test_a_second_forward_pass_leaves_no_trace() -> None:
     with torch.random.fork_rng(devices=[]):
         other, _ = session.losses(session.batch(0))
     assert not all(map(torch.equal, other, first))  # other masks
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wine's network with BatchNorm and dropout from here on."""
+    from tasks.models import MultiTaskNet
+    from tasks.wine import Wine
+
+    network = Wine.network
+
+    def changed(self: Wine) -> MultiTaskNet:
+        net = network(self)
+        net.trunk.append(torch.nn.BatchNorm1d(net.last_shared.out_features))
+        net.trunk.append(torch.nn.Dropout())
+        return net
+
+    monkeypatch.setattr(Wine, "network", changed)
+
+
+def test_losses_of_further_batches_leave_no_trace_and_have_masks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy(monkeypatch)
+    session = tasks.problem("wine").open(0, 16)
+    batch = session.batch(0)
+    monkeypatch.setattr(session, "batch", lambda step, stream: batch)  # all the same, so that masks alone can differ
+    parameters = list(session.model.parameters())
+    before = random_state(parameters)
+    first, _ = session.losses(batch)
+    state = {name: value.clone() for name, value in session.model.state_dict().items()}
+    random = torch.get_rng_state()
+    found = {k: [losses_of(session, 7, 0, before, k) for _ in range(2)] for k in (0, 1, 2)}
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, state[name]) for name, value in session.model.state_dict().items())
+    assert all(map(torch.equal, found[0][0], first))  # the masks of the first pass
+    assert all(map(torch.equal, found[1][0], found[1][1]))  # the same at every call
+    assert len({found[k][0][0].item() for k in (0, 1, 2)}) == 3  # other masks for every batch
+    assert not torch.equal(found[1][0][0], losses_of(session, 7, 1, before, 1)[0])  # and every step
+    torch.stack(first).sum().backward()  # the first graph is still good
+    torch.stack(found[1][0]).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "other", "others"),
+    [
+        ("auto_lambda", {"lr": 0.0, "start": 1 / 3}, "equal", {}),
+        ("moml", {"lr": 0.0}, "equal", {}),
+        ("sdmgrad", {"lam": 1e9}, "cagrad", {"c": 0.0}),  # the mean gradient with plain heads
+    ],
+)
+def test_a_method_with_further_batches_trains_as_if_the_model_had_not_seen_them(
+    method: str, settings: dict[str, Any], other: str, others: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held to equal weights it is equal weighting, with BatchNorm and dropout: neither statistics nor masks have changed."""
+    noisy(monkeypatch)
+    one = run(method=method, hyperparameters=methods.card(method).resolve(settings))
+    two = run(method=other, hyperparameters=methods.card(other).resolve(others))
+    assert [p.weights for p in one.curve] == [pytest.approx([1 / 3] * 3, rel=1e-5)] * 3
+    for mine, plain in zip(one.curve, two.curve, strict=True):
+        assert mine.train_losses == pytest.approx(plain.train_losses, rel=1e-4)
+        assert mine.validation_losses == pytest.approx(plain.validation_losses, rel=1e-4)
+
+
+def test_evaluate_is_given_to_those_who_ask_and_counts_as_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    import benchmark.train
+    from tasks.supervised import SupervisedSession
+
+    drawn: list[tuple[int, int]] = []
+    draw, further = SupervisedSession.batch, benchmark.train.losses_of
+
+    def spy(session: SupervisedSession, step: int, stream: int = 0) -> Any:
+        drawn.append((step, stream))
+        return draw(session, step, stream)
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.01)
+        return further(*arguments)
+
+    monkeypatch.setattr(SupervisedSession, "batch", spy)
+    monkeypatch.setattr(benchmark.train, "losses_of", slow)
+    run(method="mgda")
+    assert drawn == [(step, 0) for step in range(6)]
+    drawn.clear()
+    record = run(method="modo")
+    assert drawn == [(step, stream) for step in range(6) for stream in (0, 1)]
+    assert record.cost is not None
+    assert record.cost.method >= 0.06
+    assert record.cost.backward_passes == 6 * 2 * 3
 
 
 def test_the_model_of_a_reforward_method_trains_as_if_it_were_seen_once() -> None:

@@ -90,7 +90,8 @@ for name in methods.names():
     balancer = methods.create(name, 2, initial_losses=[1.0, 2.0], prior_losses=[1.0, 2.0])
     if balancer.calibration_batches:
         balancer.calibrate(torch.ones(1, 2))
-    balancer.backward([theta.sum(), theta.square().sum()], shared=[theta])
+    losses = lambda k=0: [theta.sum(), theta.square().sum()]
+    balancer.backward(losses(), shared=[theta], evaluate=losses)
 print(len(methods.names()))
 """
     assert int(python(BLOCK + code)) == len(methods.names())

@@ -77,7 +77,12 @@ def test_the_order_of_names_is_saved(name: str) -> None:
 
     def named(order: list[int]) -> Tensor:
         theta, losses = linear.losses_of(jacobian, values)
-        balancer.backward({f"task {t}": losses[t] for t in order}, shared=[theta])
+
+        def losses_now() -> dict[str, Tensor]:
+            now = linear.losses_at(theta, jacobian, values)
+            return {f"task {t}": now[t] for t in order}
+
+        linear.backward(balancer, losses_now, shared=[theta])
         linear.after_step(balancer, {f"task {t}": losses[t] for t in order})
         return theta.grad
 

@@ -40,8 +40,29 @@ def test_the_loop_of_the_readme_trains() -> None:
     assert (cross_entropy(classes(trunk(x)), y) + l1_loss(depths(trunk(x)), depth)).item() < before
 
 
+def test_the_step_on_several_batches_of_the_readme_runs() -> None:
+    import torch
+
+    import methods
+
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict({"trunk": torch.nn.Linear(4, 8), "one": torch.nn.Linear(8, 1), "two": torch.nn.Linear(8, 1)})
+
+    def losses_of(model: torch.nn.ModuleDict, x: torch.Tensor) -> list[torch.Tensor]:
+        z = model["trunk"](x)
+        return [model["one"](z).square().mean(), (model["two"](z) - 1).square().mean()]
+
+    text = compile(python_blocks("README.md")[1], "README.md", "exec")
+    for name in methods.names():
+        if methods.get(name).extra_batches:
+            loader = iter([torch.randn(16, 4) for _ in range(3)])
+            exec(text, {"balancer": methods.create(name, num_tasks=2), "loader": loader, "losses_of": losses_of, "model": model})
+            assert len(list(loader)) == 2 - methods.get(name).extra_batches
+            assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_the_methods_of_the_documents_run(cli: Cli, tiny: Path, tmp_path: Path) -> None:
-    for index, text in enumerate((python_blocks("README.md")[1], python_blocks("CONTRIBUTING.md")[0])):
+    for index, text in enumerate((python_blocks("README.md")[2], python_blocks("CONTRIBUTING.md")[0])):
         path = tmp_path / f"inverse_norm_{index}.py"
         path.write_text(text, encoding="utf-8")
         ran = cli("run", "--suite", tiny, "--methods", path, "--no-baselines", "--executor", "inline", "--results", tmp_path / str(index))

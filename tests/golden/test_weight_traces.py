@@ -46,6 +46,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pnorm preferring": ("pnorm", {"preference": [1, 20, 1]}),
     "pbi preferring": ("pbi", {"preference": [1, 20, 1]}),
     "cosmos preferring": ("cosmos", {"preference": [1, 20, 1]}),
+    "sdmgrad official": ("sdmgrad", {"inner": "official"}),
+    "auto_lambda one primary": ("auto_lambda", {"primary": 1, "lr": 0.01}),
+    "moml quick": ("moml", {"lr": 0.1}),
+    "forum short": ("forum", {"window": 2, "lr": 0.1, "inner_lr": 0.001}),
 }
 ALL = {**{name: (name, {}) for name in methods.names()}, **VARIANTS}
 

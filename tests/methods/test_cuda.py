@@ -33,8 +33,8 @@ def test_a_gpu_gives_what_the_host_gives(name: str, move: bool) -> None:
     for _ in range(3):
         here.clear()
         there.clear()
-        expected = one.backward(here.losses(), shared=here.shared())
-        taken = two.backward(there.losses(), shared=there.shared())
+        expected = linear.backward(one, here.losses, shared=here.shared())
+        taken = linear.backward(two, there.losses, shared=there.shared())
         linear.after_step(one, here.losses())
         linear.after_step(two, there.losses())
         assert taken.losses.device.type == "cuda"
@@ -83,14 +83,14 @@ def test_what_an_adapted_object_draws_on_a_gpu_is_its_own(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_state_saved_on_a_gpu_continues_on_the_host(name: str) -> None:
     net, balancer = build("cuda"), linear.create(name, 3, **FACTS).to("cuda")
-    balancer.backward(net.losses(), shared=net.shared())
+    linear.backward(balancer, net.losses, shared=net.shared())
     linear.after_step(balancer, net.losses())
     fresh = linear.create(name, 3, **FACTS)
     fresh.load_state_dict(copy.deepcopy(balancer.state_dict()))
     host = build("cpu")
-    fresh.backward(host.losses(), shared=host.shared())
+    linear.backward(fresh, host.losses, shared=host.shared())
     net.clear()
-    balancer.backward(net.losses(), shared=net.shared())
+    linear.backward(balancer, net.losses, shared=net.shared())
     assert linear.close(nets.grads(net.parameters()).cpu(), nets.grads(host.parameters()), 1e-6)
 
 
@@ -99,9 +99,12 @@ def test_autocast_and_a_grad_scaler(name: str) -> None:
     net, balancer = build("cuda", torch.float32), linear.create(name, 3, **FACTS)
     scaler = torch.amp.GradScaler("cuda", init_scale=64.0)
     scaler.scale(torch.zeros((), device="cuda"))
-    with torch.autocast("cuda", dtype=torch.float16):
-        losses = net.losses()
-    balancer.backward(losses, shared=net.shared(), grad_scaler=scaler)
+
+    def losses() -> list[torch.Tensor]:
+        with torch.autocast("cuda", dtype=torch.float16):
+            return net.losses()
+
+    linear.backward(balancer, losses, shared=net.shared(), grad_scaler=scaler)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     scaler.step(optimizer)
     scaler.update()

@@ -140,9 +140,9 @@ def test_uncertainty_starts_at_weight_one_half() -> None:
 def test_uncertainty_rests_at_half_the_inverse_loss() -> None:
     """So does the objective with halves; Σ e^-s L + s, without them, rests at the same s with twice the weight."""
     losses, balancer = tensor([0.1, 10.0]), linear.create("uncertainty", 2)
-    balancer.log_variance.data = losses.log()
+    balancer.log_variance.data = losses.log().float()
     (ours,) = torch.autograd.grad(balancer.objective(losses), [balancer.log_variance])
-    assert ours.tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert ours.tolist() == pytest.approx([0, 0], abs=1e-6)
     assert weights(balancer, losses.tolist()).tolist() == pytest.approx([5.0, 0.05])
     s = losses.log().requires_grad_()
     (theirs,) = torch.autograd.grad(((-s).exp() * losses + s).sum(), [s])

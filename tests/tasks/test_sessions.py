@@ -83,6 +83,19 @@ def test_a_batch_depends_on_the_step_alone(name: str) -> None:
         assert same(jumping.batch(step), expected[step])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_streams_are_seeded_and_do_not_disturb_one_another(name: str) -> None:
+    straight, woven = opened(name), opened(name)
+    expected = {(step, stream): straight.batch(step, stream) for stream in (0, 1, 2) for step in (0, 1, 10_000)}
+    for step in (10_000, 0, 1):
+        for stream in (2, 0, 1):
+            assert same(woven.batch(step, stream), expected[step, stream])
+    assert same(opened(name).batch(0), expected[0, 0])  # stream 0 unless said otherwise
+    if straight.batch(0) is not None:
+        assert not any(same(expected[0, one], expected[0, two]) for one, two in [(0, 1), (0, 2), (1, 2)])
+        assert not same(opened(name, seed=1).batch(0, 1), expected[0, 1])
+
+
 def global_random_state() -> list[object]:
     numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy global state is what must stay untouched
     return [torch.get_rng_state().tolist(), numpy_state[1].tolist(), numpy_state[2]]

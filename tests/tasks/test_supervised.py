@@ -53,6 +53,39 @@ def test_an_epoch_visits_every_row_once_and_drops_the_ragged_batch() -> None:
     assert torch.equal(torch.unique(whole, dim=0), torch.unique(problem.open(0, ALL).batch(1)[0], dim=0))
 
 
+def numbered(name: str, seed: int, size: int) -> SupervisedSession:
+    """A session whose training inputs are the numbers of their rows."""
+    session = known(name).open(seed, size)
+    assert isinstance(session, SupervisedSession)
+    session._train = (torch.arange(session._rows), *session._train[1:])
+    return session
+
+
+def test_the_order_of_training_is_the_published_one() -> None:
+    """Records of before depend on it: the permutation of (seed, problem, "order", epoch), whatever streams there are beside it."""
+    session = numbered("wine", 3, 16)
+    session.batch(0, 1)
+    for step in (0, 4, 9):
+        epoch, index = divmod(step, session._batches)
+        order = np.random.default_rng(tasks.derive(3, "wine", "order", epoch)).permutation(session._rows)
+        assert session.batch(step)[0].tolist() == order[16 * index : 16 * (index + 1)].tolist()
+
+
+@pytest.mark.parametrize("name", ["digits", "wine"])
+def test_further_streams_visit_the_training_rows_independently(name: str) -> None:
+    size = 16
+    session = numbered(name, 0, size)
+    per_epoch, rows = session._batches, session._rows
+    for stream in (1, 2):
+        seen = [row for step in range(per_epoch) for row in session.batch(step, stream)[0].tolist()]
+        assert len(set(seen)) == len(seen) == per_epoch * size  # every training row at most once an epoch, and no other row
+    steps = 600
+    common = [len(set(session.batch(s)[0].tolist()) & set(session.batch(s, 1)[0].tolist())) for s in range(steps)]
+    expected = size * size / rows  # of two independent draws
+    spread = (expected * (1 - size / rows) * (rows - size) / (rows - 1) / steps) ** 0.5
+    assert np.mean(common) == pytest.approx(expected, abs=4 * spread)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_initial_losses_are_those_of_a_zero_output(name: str) -> None:
     session = known(name).open(0, ALL)
