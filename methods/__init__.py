@@ -24,7 +24,7 @@ from methods.registry import card, find, get, load, names, register
 if TYPE_CHECKING:
     from methods.base import Method, Step
     from methods.families import GramianMethod, JacobianMethod, LossMethod, LossWeighting
-    from methods.several import BilevelMethod, CrossGramianMethod, Lookahead
+    from methods.families.several import BilevelMethod, CrossGramianMethod, Lookahead
 
 __all__ = [
     "BilevelMethod",
@@ -53,7 +53,7 @@ __all__ = [
 
 _NEED_TORCH = {
     **dict.fromkeys(("GramianMethod", "JacobianMethod", "LossMethod", "LossWeighting", "Method", "Step"), "methods.families"),
-    **dict.fromkeys(("BilevelMethod", "CrossGramianMethod", "Lookahead"), "methods.several"),
+    **dict.fromkeys(("BilevelMethod", "CrossGramianMethod", "Lookahead"), "methods.families.several"),
 }
 """What is imported on first use, and from where."""
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from methods.adam import Adam
 from methods.card import Card, Hyperparameter
 from methods.errors import MethodError
+from methods.families.several import BilevelMethod, Lookahead
 from methods.registry import register
-from methods.several import BilevelMethod, Lookahead
 
 REACH = 0.01
 """Length of the finite difference in parameter space."""

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
+from methods.families.several import CrossGramianMethod
 from methods.registry import register
-from methods.several import CrossGramianMethod
 from methods.solvers import project_simplex
 
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from methods.adam import Adam
 from methods.card import Card, Hyperparameter
+from methods.families.several import BilevelMethod, Lookahead
 from methods.registry import register
-from methods.several import BilevelMethod, Lookahead
 from methods.solvers import CERTIFIED, min_norm
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from methods.card import Card, Hyperparameter
+from methods.families.several import CrossGramianMethod
 from methods.registry import register
-from methods.several import CrossGramianMethod
 from methods.solvers import CERTIFIED, min_norm, nearest_definite, project_simplex
 
 RATE, MOMENTUM, ITERATIONS = 10.0, 0.5, 20

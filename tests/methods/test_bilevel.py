@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 import methods
 import methods.auto_lambda
-from methods.several import BilevelMethod, Lookahead
+from methods.families.several import BilevelMethod, Lookahead
 from methods.solvers import constrained_min_norm, min_norm
 from tests import linear, nets
 from tests.inputs import gaussian

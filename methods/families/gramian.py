@@ -1,18 +1,11 @@
-"""The three families that see one batch. They own what methods would otherwise copy: gradients, ``.grad``, priorities, scale, state.
-
-A method sees the T losses of a step (:class:`LossMethod`), or the Gramian of the task gradients as well (:class:`GramianMethod`), or their
-whole Jacobian (:class:`JacobianMethod`), and says how the T losses become one update. Its file holds that equation and nothing else.
-"""
+"""Methods that see how the task gradients lie to each other."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,170 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from methods import graph, jacobian, layers
-from methods.base import Given, Losses, Method, Step
+from methods.base import Given, Step
 from methods.errors import MethodError
+from methods.families.gradient import GradientMethod
 from methods.graph import Root
 from methods.layers import Layerwise, Plan, Scratch
-
-
-class LossMethod(Method):
-    """A scalar function of the losses; its derivatives are the weights. One backward pass; heads follow the objective too."""
-
-    @abstractmethod
-    def objective(self, losses: Tensor) -> Tensor:
-        """The scalar to minimise, from losses ``[T]`` (a leaf that requires gradients), written as the paper writes it."""
-
-    def learn(self, gradients: Sequence[Tensor | None]) -> None:
-        """Steps the learned parameters with their gradients; a method that has some says how."""
-        raise MethodError(f"{self.card.name} has parameters of its own but no learn() to step them")
-
-    def _step(self, losses: list[Tensor], given: Given) -> Step:
-        if self._awaits:
-            raise MethodError(
-                f"{self.card.name} learns from the losses after the model's step, and has not seen them: after optimizer.step(), call "
-                "balancer.after_step(losses) with the losses of the same batch, computed again without gradients"
-            )
-        stacked = self._stack(losses)
-        values = stacked.detach()
-        weights = self._protected(self._derivatives, values, self._total(values))
-        factor = 1.0 if self.scale == "native" else self._factor()
-        if self.scale == "grad_norm":
-            parameters = self._shared(given.shared)
-            rows = self._buffer(parameters)
-            jacobian.gradient_rows(self._roots(losses, given), parameters, rows)
-            self._passed(self.num_tasks)
-            factor = self._norm_factor(rows.gramian(), weights)
-        if factor != 1.0:
-            weights = weights * factor
-        if self.priority is not None:
-            weights = weights * weights.new_tensor(self.priority)
-        if stacked.requires_grad:
-            torch.autograd.backward(stacked, weights if given.scaler == 1.0 else weights * given.scaler)
-        self._passed(1)
-        if self.reforward:
-            vars(self)["_awaits"] = True
-        return Step(values, weights)
-
-    def after_step(self, losses: Losses) -> None:
-        if not self.reforward:
-            return
-        if not self._awaits:
-            raise MethodError(f"{self.card.name}: after_step() has no step to follow; call it once after every backward() and model step")
-        scalars = self._scalars(losses, trained=False)
-        device = scalars[0].device.type
-        plain = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-        with torch.no_grad(), plain:
-            values = self._stack(scalars)
-            self._protected(self.observe, values, self._total(values))
-        vars(self)["_awaits"] = False
-
-    def observe(self, losses: Tensor) -> None:
-        """Learns from the losses ``[T]`` of the last batch after the model's step; a ``reforward`` method says how."""
-        raise MethodError(f"{self.card.name} asks for the losses after the step but has no observe() to learn from them")
-
-    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """∂objective/∂L ``[T]`` and ∂objective/∂θ for every learned parameter θ, from detached losses ``[T]``.
-
-        By autograd, unless a method writes them out, for a tenth of the time; the contract tests then compare the two.
-        """
-        leaf = losses.clone().requires_grad_()
-        weights, *gradients = torch.autograd.grad(self.objective(leaf), [leaf, *self.parameters()], allow_unused=True)
-        return torch.zeros_like(losses) if weights is None else weights, gradients
-
-    def _derivatives(self, losses: Tensor) -> Tensor:
-        """∂objective/∂L ``[T]``; the learned parameters take their step."""
-        weights, gradients = self.derivatives(losses)
-        if gradients:
-            self.learn(gradients)
-        return weights
-
-    def _total(self, values: Tensor) -> Tensor:
-        """Sum of the trained losses: not finite where one of them is not."""
-        return torch.stack([values[task] for task in self.tasks]).sum() if self._untrained else values.sum()
-
-    def _protected(self, act: Callable[[Tensor], Any], losses: Tensor, total: Tensor) -> Any:
-        """``act(losses)``; where the losses are not finite (as their total then is not), nan, and the method's state stays as it was.
-
-        Weights of nan make every gradient nan, as 0 * inf and 0 * nan are.
-        """
-        device = losses.device
-        if self._state_device != device:
-            self.to(device)
-            vars(self)["_state_device"] = device
-        if losses.is_cpu:  # where looking costs no wait for a device
-            return act(losses) if math.isfinite(total.item()) else torch.full_like(losses, math.nan)
-        state = [*self.buffers(), *self.parameters()]
-        before = [tensor.detach().clone() for tensor in state]
-        result = act(losses)
-        with torch.no_grad():
-            finite = total.isfinite()
-            for tensor, old in zip(state, before, strict=True):
-                tensor.copy_(torch.where(finite, tensor, old))
-        return None if result is None else torch.add(result, total, alpha=0.0)
-
-    def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
-        """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
-        device, untrained = scalars[0].device, self._untrained
-        if untrained:
-            scalars = [loss.detach() if task in untrained else loss for task, loss in enumerate(scalars)]
-        stacked = torch.stack([loss if loss.device == device else loss.to(device) for loss in scalars])
-        return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
-
-    @cached_property
-    def _untrained(self) -> frozenset[int]:
-        return frozenset(range(self.num_tasks)).difference(self.tasks)
-
-    _state_device: torch.device | None = None
-    """Where buffers and learned parameters are known to be: with the last losses, unless they were moved or replaced since."""
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        vars(self)["_state_device"] = None
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        super().set_extra_state(state)
-        vars(self)["_state_device"] = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_state_device": None}
-
-
-class LossWeighting(LossMethod):
-    """A loss method of the form Σ w_t L_t, whose weights are constants to the gradient: written as the weights alone."""
-
-    @abstractmethod
-    def weights(self, losses: Tensor) -> Tensor:
-        """Weights ``[T]`` from detached losses ``[T]``, in their dtype and on their device."""
-
-    def objective(self, losses: Tensor) -> Tensor:
-        return (self.weights(losses.detach()) * losses).sum()
-
-    def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor | None]]:
-        return self.weights(losses), ()
-
-    def _derivatives(self, losses: Tensor) -> Tensor:
-        return self.weights(losses)
-
-
-class _GradientMethod(Method):
-    """What the families that look at gradients share."""
-
-    def _seeds(self, scaler: float) -> list[float]:
-        """What each loss is back-propagated with: its priority, times the scale of a GradScaler."""
-        return [priority * scaler for priority in self.priority or [1.0] * self.num_tasks]
-
-    def _combining(self, weights: Tensor) -> Tensor:
-        """What combines the rows: row t holds priority_t · scaler · g_t already, except that of a priority 0, which holds scaler · g_t."""
-        if self.priority is None or all(self.priority):
-            return weights
-        return weights * torch.tensor([float(p > 0) for p in self.priority], dtype=weights.dtype)
-
-    def _reached(self, reached: list[bool]) -> list[bool]:
-        """Which shared parameters any loss reaches; none means that the wrong ones were given, and the right ones not balanced."""
-        if not any(reached):
-            raise MethodError(f"{self.card.name}: no loss depends on a shared parameter; expected those of the model that made the losses")
-        return reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +41,7 @@ class Host:
         return bool((self.table[:, -1] > layers.CANCELLATION * self.table.diagonal()).any())
 
 
-class GramianMethod(_GradientMethod):
+class GramianMethod(GradientMethod):
     """T weights from the Gramian of the task gradients. T backward passes; heads get their own plain gradient.
 
     With ``where == "last"`` the gradients are those of the last shared layer alone, and one backward pass of the weighted losses
@@ -406,67 +240,6 @@ class GramianMethod(_GradientMethod):
         weights = torch.zeros_like(losses)
         weights[kept] = self._checked(self.weights(gramian[kept][:, kept], losses[kept]), losses[kept])
         return weights
-
-
-class JacobianMethod(_GradientMethod):
-    """An update from the whole Jacobian. T backward passes; heads get their own plain gradient.
-
-    Priorities multiply the rows that ``direction`` sees, since its result need not be a weighted sum of them.
-    """
-
-    remembers: ClassVar[tuple[str, ...]] = ()
-    """Names of buffers whose size depends on J: they are None until :meth:`remembered` first asks for them."""
-
-    def setup(self) -> None:
-        for name in self.remembers:
-            self.register_buffer(name, None)
-
-    def remembered(self, name: str, like: Tensor) -> Tensor:
-        """The buffer ``name``, of the shape, dtype and device of ``like``; zeros at first, and again (with a warning) if those change."""
-        buffer = getattr(self, name)
-        if buffer is None or (buffer.shape, buffer.dtype, buffer.device) != (like.shape, like.dtype, like.device):
-            if buffer is not None:
-                warnings.warn(f"{self.card.name}: the shared gradients changed shape, dtype or device; {name} starts anew", stacklevel=2)
-            buffer = torch.zeros_like(like)
-            setattr(self, name, buffer)
-        return buffer  # type: ignore[no-any-return]
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        for name in self.remembers:
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    @abstractmethod
-    def direction(self, jacobian: Tensor, losses: Tensor) -> Tensor:
-        """Direction ``[P]`` from J ``[T, P]`` (a buffer: do not keep it) and losses ``[T]``, on the parameters' device, all finite."""
-
-    def _step(self, losses: list[Tensor], given: Given) -> Step:
-        with torch.no_grad():
-            values = self._values(losses)
-            parameters = self._shared(given.shared)
-            scaler = given.scaler
-            seeds = self._seeds(scaler)
-            rows = self._buffer(parameters)
-            reached = self._reached(jacobian.backward_rows(self._roots(losses, given), seeds, parameters, rows))
-            self._passed(self.num_tasks)
-            matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
-            if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):
-                direction = torch.full_like(matrix[0], math.nan)
-            else:
-                mean = matrix.mean(0)
-                direction = self.direction(matrix, values)
-                if direction.shape != mean.shape:
-                    shapes = f"{tuple(direction.shape)}; expected {tuple(mean.shape)}"
-                    raise MethodError(f"{self.card.name}: direction() returned shape {shapes}")
-                norm = direction.norm()
-                if self.scale == "grad_norm":
-                    direction = torch.where(norm > 0, direction * (mean.norm() / norm), direction)
-                else:
-                    direction = direction * self._factor()
-            flat = rows.split(direction if scaler == 1.0 else direction * scaler)
-            jacobian.deposit(parameters, rows.pieces(flat, parameters), reached)
-        return Step(values, None)
 
 
 def last_matrix(shared: Sequence[nn.Parameter]) -> list[nn.Parameter]:

@@ -21,7 +21,7 @@ from methods import graph, jacobian
 from methods.adam import Adam
 from methods.base import Given, Method, Step, parameters_of
 from methods.errors import MethodError
-from methods.families import _GradientMethod
+from methods.families.gradient import GradientMethod
 
 
 class _SeveralMethod(Method):
@@ -49,7 +49,7 @@ class _SeveralMethod(Method):
         return found
 
 
-class CrossGramianMethod(_SeveralMethod, _GradientMethod):
+class CrossGramianMethod(_SeveralMethod, GradientMethod):
     """T weights from A = J₁ J₂ᵀ of two independent batches, the last two. T backward passes a batch; heads get their own plain gradient.
 
     E[A] is the Gramian of the expected gradients; that of a single batch has the covariance of its noise on top.
