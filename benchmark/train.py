@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -163,29 +163,29 @@ def losses_again(session: tasks.Session, batch: Any, random: list[Tensor]) -> li
     ``random`` is the :func:`random_state` of before the first forward pass. Buffers (BatchNorm's statistics) and the random state are
     left as they were.
     """
-    parameters, buffers = list(session.model.parameters()), list(session.model.buffers())
-    kept, now = [buffer.clone() for buffer in buffers], random_state(parameters)
-    set_random_state(parameters, random)
+    model = session.model
+    kept, now = [(buffer, buffer.clone()) for buffer in model.buffers()], random_state(model.parameters())
+    set_random_state(model.parameters(), random)
     try:
         return session.losses(batch)[0]
     finally:
-        set_random_state(parameters, now)
-        for buffer, value in zip(buffers, kept, strict=True):
+        set_random_state(model.parameters(), now)
+        for buffer, value in kept:
             buffer.copy_(value)
 
 
-def random_state(parameters: Sequence[Tensor]) -> list[Tensor]:
+def random_state(parameters: Iterable[Tensor]) -> list[Tensor]:
     """The state of the global generators that a model with these parameters draws from: the CPU's, then its GPUs'."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in _gpus(parameters))]
 
 
-def set_random_state(parameters: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+def set_random_state(parameters: Iterable[Tensor], state: Sequence[Tensor]) -> None:
     torch.set_rng_state(state[0])
     for device, each in zip(_gpus(parameters), state[1:], strict=True):
         torch.cuda.set_rng_state(each, device)
 
 
-def _gpus(parameters: Sequence[Tensor]) -> list[torch.device]:
+def _gpus(parameters: Iterable[Tensor]) -> list[torch.device]:
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return []  # without asking every parameter
     return list(dict.fromkeys(p.device for p in parameters if p.device.type == "cuda"))
