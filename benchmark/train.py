@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -177,7 +177,7 @@ def losses_of(session: tasks.Session, seed: int, step: int, random: list[Tensor]
     others have masks of their own, the same at every call: batches that share their masks would not be independent.
     """
     if k:
-        random = seeded_random_state(list(session.model.parameters()), tasks.derive(seed, "training", step, k))
+        random = seeded_random_state(session.model.parameters(), tasks.derive(seed, "training", step, k))
     with no_trace(session, random):
         return session.losses(session.batch(step, k))[0]
 
@@ -188,34 +188,34 @@ def no_trace(session: tasks.Session, random: list[Tensor]) -> Iterator[None]:
 
     Buffers are put back by ``.data``: autograd would otherwise refuse the graphs of before.
     """
-    parameters, buffers = list(session.model.parameters()), list(session.model.buffers())
-    kept, now = [buffer.clone() for buffer in buffers], random_state(parameters)
-    set_random_state(parameters, random)
+    model = session.model
+    kept, now = [(buffer, buffer.clone()) for buffer in model.buffers()], random_state(model.parameters())
+    set_random_state(model.parameters(), random)
     try:
         yield
     finally:
-        set_random_state(parameters, now)
-        for buffer, value in zip(buffers, kept, strict=True):
+        set_random_state(model.parameters(), now)
+        for buffer, value in kept:
             buffer.data.copy_(value)
 
 
-def random_state(parameters: Sequence[Tensor]) -> list[Tensor]:
+def random_state(parameters: Iterable[Tensor]) -> list[Tensor]:
     """The state of the global generators that a model with these parameters draws from: the CPU's, then its GPUs'."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in _gpus(parameters))]
 
 
-def seeded_random_state(parameters: Sequence[Tensor], seed: int) -> list[Tensor]:
+def seeded_random_state(parameters: Iterable[Tensor], seed: int) -> list[Tensor]:
     """What :func:`random_state` gives after seeding."""
     return [torch.Generator(device).manual_seed(seed).get_state() for device in [torch.device("cpu"), *_gpus(parameters)]]
 
 
-def set_random_state(parameters: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+def set_random_state(parameters: Iterable[Tensor], state: Sequence[Tensor]) -> None:
     torch.set_rng_state(state[0])
     for device, each in zip(_gpus(parameters), state[1:], strict=True):
         torch.cuda.set_rng_state(each, device)
 
 
-def _gpus(parameters: Sequence[Tensor]) -> list[torch.device]:
+def _gpus(parameters: Iterable[Tensor]) -> list[torch.device]:
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return []  # without asking every parameter
     return list(dict.fromkeys(p.device for p in parameters if p.device.type == "cuda"))

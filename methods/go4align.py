@@ -44,5 +44,5 @@ class GO4Align(LossWeighting):
 
     def weights(self, losses: Tensor) -> Tensor:
         size = positive(self, losses)
-        self.logits.copy_((self.logits - self.eta * size).log_softmax(0))
-        return group_means(self.logits.exp() * size.sum() / size, self.groups).to(losses)
+        logits = self.logits.copy_(torch.sub(self.logits, size, alpha=self.eta).log_softmax(0))
+        return group_means(logits.exp() * size.sum() / size, self.groups).to(losses)

@@ -15,13 +15,15 @@ def group_means(values: Tensor, groups: int) -> Tensor:
     Tensor operations alone, O(groups T²) and no wait for a device; of equal splits the one that cuts earliest.
     """
     count = len(values)
-    index, size, barred = _spans(count, values.device)
+    index, inverse, barred = _spans(count, values.device)
     ordered, order = values.double().sort(stable=True)
-    mean = ordered.mean()
-    centred = ordered - mean
-    sums, squares = pad(torch.stack([centred, centred.square()]).cumsum(1), (1, 0))
-    # cost[i, j]: squared error of a group of the sorted values i to j - 1
-    cost = (squares - squares[:, None] - (sums - sums[:, None]).square() / size).clamp_min(0.0) + barred
+    least = ordered[0]
+    gaps = ordered - least
+    sums = pad(torch.stack([gaps, gaps.square()]).cumsum(1), (1, 0))
+    total, squares = (sums[:, None] - sums[:, :, None]).unbind()
+    # [i, j] is of a group of the sorted values i to j - 1: its mean, and its squared error
+    means = total * inverse
+    cost = torch.addcmul(squares, total, means, value=-1.0) + barred
     best, cuts = cost[0], []
     for _ in range(min(groups, count) - 1):
         best, cut = (best[:, None] + cost).min(0)
@@ -29,15 +31,15 @@ def group_means(values: Tensor, groups: int) -> Tensor:
     bounds = [index[-1]]
     for cut in reversed(cuts):  # from the right end back
         bounds.append(torch.take(cut, bounds[-1]))  # cut[end] would wait for the device
-    starts, ends = torch.stack([*bounds[1:], index[0]]), torch.stack(bounds)  # of the groups, the last first
-    means = (sums.take(ends) - sums.take(starts)) / (ends - starts) + mean
-    group = (index[:-1, None] < starts).sum(1)
-    return torch.empty_like(ordered).scatter_(0, order, means.take(group)).to(values)
+    ends, starts = torch.stack(bounds[::-1]), torch.stack([index[0], *bounds[:0:-1]])
+    of_groups = means.take(torch.add(ends, starts, alpha=count + 1)) + least
+    group = torch.searchsorted(ends, index[:-1], right=True)
+    return torch.empty_like(ordered).scatter_(0, order, of_groups.take(group)).to(values)
 
 
 @lru_cache(maxsize=8)
 def _spans(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """0..T, the number of values from i to j - 1 (1 where there are none), and infinity where there are none."""
+    """0..T; 1 over the number of values from i to j - 1 (1 where there are none), and infinity where there are none ``[T + 1, T + 1]``."""
     index = torch.arange(count + 1, device=device)
     size = index - index[:, None]
-    return index, size.clamp_min(1), torch.where(size > 0, 0.0, torch.inf)
+    return index, size.clamp_min(1).double().reciprocal(), torch.where(size > 0, 0.0, torch.inf)

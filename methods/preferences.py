@@ -32,7 +32,7 @@ class Preference(LossMethod):
         """The scalar from L - z ``[T]`` and r ``[T]``."""
 
     def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        return self.slopes(losses - self.ideal, self.r.to(losses)), ()
+        return self.slopes(losses - self.ideal if self.ideal else losses, self.r.to(losses)), ()
 
     @abstractmethod
     def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
@@ -94,9 +94,8 @@ class PNorm(Preference):
         return ((r * positive(self, gaps)).log() * self.p).logsumexp(0).div(self.p).exp()
 
     def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
-        size = positive(self, gaps)
-        powers = (r * size).log() * self.p
-        return powers.softmax(0) * powers.logsumexp(0).div(self.p).exp() / size
+        shares = ((r * positive(self, gaps)).log() * self.p).softmax(0)  # of Σ (r (L - z))^p
+        return r * shares ** (1 - 1 / self.p)
 
 
 @register(
@@ -135,8 +134,7 @@ class PBI(Preference):
     def slopes(self, gaps: Tensor, r: Tensor) -> Tensor:
         ray = r / torch.linalg.vector_norm(r)
         off = gaps - (gaps @ ray) * ray
-        rounding = 1e-6 * torch.linalg.vector_norm(gaps)
-        across = torch.linalg.vector_norm(torch.cat([off, rounding[None]]))
+        across = torch.hypot(torch.linalg.vector_norm(off), 1e-6 * torch.linalg.vector_norm(gaps))
         slopes: Tensor = ray + self.theta * (off / across.clamp_min(torch.finfo(gaps.dtype).tiny))
         return slopes
 

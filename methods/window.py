@@ -13,20 +13,22 @@ class Window(nn.Module):
 
     def __init__(self, num_tasks: int, start: int, length: int) -> None:
         super().__init__()
-        self.start, self.length = start, length
+        self.length = length
+        self.register_buffer("bounds", torch.tensor([start, start + length]), persistent=False)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("total", torch.zeros(num_tasks))
 
+    bounds: Tensor
     seen: Tensor
     total: Tensor
 
     def see(self, losses: Tensor) -> Tensor:
         """Takes the detached losses ``[T]`` of this step; whether the window was complete before it ``[]``."""
-        seen = self.seen
-        complete = seen >= self.start + self.length
-        if possible(~complete):
-            self.total.add_(losses * ((seen >= self.start) & ~complete))
-        seen.add_(1)
+        begun, complete = (self.seen >= self.bounds).unbind()
+        inside = begun ^ complete
+        if possible(inside):
+            self.total.add_(losses * inside)
+        self.seen.add_(1)
         return complete
 
     @property
