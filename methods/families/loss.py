@@ -48,8 +48,13 @@ class LossMethod(Method):
             weights = weights * factor
         if self.priority is not None:
             weights = weights * weights.new_tensor(self.priority)
-        if stacked.requires_grad:
-            torch.autograd.backward(stacked, weights if given.scaler == 1.0 else weights * given.scaler)
+        seeds = weights if given.scaler == 1.0 else weights * given.scaler
+        if given.stacked is not None and self._untrained:  # through the stack, heads that are not trained would get gradients of zero
+            roots = self._roots(losses, given)
+            trained = [(root, seeds[t]) for t in self.tasks if (root := roots[t]) is not None]
+            torch.autograd.backward([root.start for root, _ in trained], [seed.to(root.loss).view_as(root.loss) for root, seed in trained])
+        elif stacked.requires_grad:
+            torch.autograd.backward(stacked, seeds)
         self._passed(1)
         if self.reforward:
             vars(self)["_awaits"] = True

@@ -135,6 +135,14 @@ STACKS: dict[str, Callable[[list[Tensor]], Tensor]] = {
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_an_untrained_task_of_a_stacked_tensor_has_no_gradient_at_all(stack: str) -> None:
+    net = nets.build()
+    create("single_task", task=1).backward(STACKS[stack](net.losses()))
+    assert all(p.grad is None for t in (0, 2) for p in net.private(t))
+    assert linear.close(nets.grads(net.private(1)), net.plain(1))
+
+
+@pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stacked_tensor_is_split_back_to_its_parts(name: str, stack: str) -> None:
     net = nets.build()
