@@ -4,11 +4,12 @@ Every solver returns its answer with a certificate of it, so that a failure is a
 rounding of the Gramian that it is given: below it, gradients that cancel cannot be told from gradients that do not.
 """
 
-from methods.solvers.cone import Projections, cone_projections, nonnegative
+from methods.solvers.cone import Projections, cone_projections
 from methods.solvers.conflict import ConflictAverse, conflict_averse
 from methods.solvers.fairness import Fair, fair
-from methods.solvers.matrix import Array, eigensystem, equilibrated
-from methods.solvers.simplex import MinNorm, frank_wolfe, min_norm, project_simplex
+from methods.solvers.matrix import Array, Cosines, eigensystem, equilibrated
+from methods.solvers.orthant import Nonnegative, nonnegative
+from methods.solvers.simplex import MinNorm, balance, frank_wolfe, min_norm, project_simplex
 
 CERTIFIED = 1e-8
 """A relative certificate above this is an event: ``self.count("..._gap")``."""
@@ -17,9 +18,12 @@ __all__ = [
     "CERTIFIED",
     "Array",
     "ConflictAverse",
+    "Cosines",
     "Fair",
     "MinNorm",
+    "Nonnegative",
     "Projections",
+    "balance",
     "cone_projections",
     "conflict_averse",
     "eigensystem",
