@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,8 +41,8 @@ class CAGrad(GramianMethod):
     rescale: str
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        mean = torch.full_like(losses, 1 / self.num_tasks)  # also where some gradients are zero: g_0 is the mean over all
-        found = conflict_averse(gramian.numpy(), mean.numpy(), self.c, self.rounding)
+        mean = np.full(len(losses), 1 / self.num_tasks)  # also where some gradients are zero: g_0 is the mean over all
+        found = conflict_averse(gramian.numpy(), mean, self.c, self.rounding)
         if found.gap > CERTIFIED:
             self.count("cagrad_gap")
-        return torch.from_numpy(found.weights) / {"none": 1.0, "squared": 1 + self.c**2, "linear": 1 + self.c}[self.rescale]
+        return torch.from_numpy(found.weights / {"none": 1.0, "squared": 1 + self.c**2, "linear": 1 + self.c}[self.rescale])

@@ -66,20 +66,22 @@ def vaccinated(gramian: Array, order: np.ndarray, phi: Array, beta: float) -> Ar
     coefficients = np.diag(norms)
     products = norms[:, None] * cosines
     tiny = 1e-14 * norms**2
+    tangent, seen = phi / np.sqrt(1 - phi * phi), phi.copy()
     starts = np.arange(size) * size
     flat_coefficients, flat_products, flat_phi = coefficients.reshape(-1), products.reshape(-1), phi.reshape(-1)  # views
+    flat_tangent, flat_seen = tangent.reshape(-1), seen.reshape(-1)
     for met in order.T:
         pairs = starts + met
-        product, target = flat_products.take(pairs), flat_phi.take(pairs)
+        target = flat_phi.take(pairs)
         squared = np.einsum("ij,ij->i", coefficients, products)
-        exists = squared > tiny  # an h_i that earlier steps took away has no angle
         length = np.sqrt(np.maximum(squared, tiny))
-        rho = np.minimum(np.maximum(product / length, -1.0), 1.0)
-        sine = np.sqrt(1 - target * target)
-        step = length * (target / sine * np.sqrt(1 - rho * rho) - rho) * (exists & (rho < target))
+        rho = np.minimum(np.maximum(flat_products.take(pairs) / length, -1.0), 1.0)
+        rho = np.where(squared > tiny, rho, target)  # an h_i that earlier steps took away has no angle
+        flat_seen[pairs] = rho
+        step = length * (flat_tangent.take(pairs) * np.sqrt(1 - rho * rho) - rho) * (rho < target)
         flat_coefficients[pairs] += step
         products += step[:, None] * cosines.take(met, axis=0)
-        newest = target + beta * (rho - target) * exists
-        flat_phi[pairs] = np.minimum(np.maximum(newest, -ALMOST_ONE), ALMOST_ONE)
+    phi += beta * (seen - phi)
+    np.clip(phi, -ALMOST_ONE, ALMOST_ONE, out=phi)
     weights: Array = coefficients.sum(axis=0) / norms
     return weights

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -7,7 +8,7 @@ from methods.card import Card, Hyperparameter
 from methods.families import GramianMethod
 from methods.initial import require_positive
 from methods.registry import register
-from methods.solvers import CERTIFIED, frank_wolfe, min_norm
+from methods.solvers import CERTIFIED, Array, frank_wolfe, min_norm
 
 
 @register(
@@ -60,22 +61,21 @@ class MGDA(GramianMethod):
         return "shared" if self.on == "parameters" else "representation"
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        inverse = 1 / self.scales(gramian, losses)
-        problem = (gramian * torch.outer(inverse, inverse)).numpy()
+        inverse = 1 / self.scales(gramian.numpy(), losses)
+        problem = gramian.numpy() * inverse * inverse[:, None]
         exact = self.solver == "exact"
-        found = min_norm(problem) if exact else frank_wolfe(problem, self.iterations, self.tolerance)
+        found = min_norm(problem, self.rounding) if exact else frank_wolfe(problem, self.iterations, self.tolerance)
         if found.gap > (CERTIFIED if exact else self.tolerance):
             self.count(f"{self.solver}_gap")
-        weights = torch.from_numpy(found.weights)
-        return weights * inverse if self.applied_to == "normalized" else weights
+        return torch.from_numpy(found.weights * inverse if self.applied_to == "normalized" else found.weights)
 
-    def scales(self, gramian: Tensor, losses: Tensor) -> Tensor:
+    def scales(self, gramian: Array, losses: Tensor) -> Array:
         """s ``[T]``; a zero gradient stays zero."""
-        scales = torch.ones_like(losses)
+        scales = np.ones(len(losses))
         if self.normalize in ("l2", "loss+"):
-            norms = gramian.diagonal().sqrt()
-            scales = scales * torch.where(norms > 0, norms, 1.0)
+            norms = np.sqrt(gramian.diagonal())
+            scales = np.where(norms > 0, norms, 1.0)
         if self.normalize in ("loss", "loss+"):
             require_positive(losses, f"mgda(normalize={self.normalize!r})", "divides by the losses", zero=False)
-            scales = scales * losses
+            scales = scales * losses.numpy()
         return scales

@@ -9,8 +9,7 @@ from torch import Tensor
 from methods.card import Card, Hyperparameter
 from methods.families import GramianMethod
 from methods.registry import register
-from methods.solvers import CERTIFIED, Array, min_norm, nonnegative
-from methods.solvers.matrix import vanishes
+from methods.solvers import CERTIFIED, Array, Cosines, balance, nonnegative
 
 
 @register(
@@ -51,29 +50,29 @@ class PCD(GramianMethod):
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         self.steps += 1
         self.squares.lerp_(gramian.diagonal(), 1 - self.beta)
-        weights = torch.zeros_like(losses)
-        if gramian[0, 0] == 0:
-            return weights
-        alive = gramian.diagonal() > 0
-        inverse = (1 - self.beta**self.steps).sqrt() / self.squares[alive].sqrt()
-        problem = (gramian[alive][:, alive] * torch.outer(inverse, inverse)).numpy()
-        shares = self.shares(problem)
-        length = math.sqrt(max(float(shares @ problem @ shares), 0.0))
-        weights[alive] = torch.from_numpy(shares) * inverse * (float(gramian[0, 0].sqrt()) / length)
-        return weights
+        g, squares, weights = gramian.numpy(), self.squares.numpy(), np.zeros(len(losses))
+        (alive,) = g.diagonal().nonzero()
+        if g[0, 0] > 0:
+            inverse = np.sqrt((1 - self.beta ** float(self.steps)) / squares[alive])
+            problem = g[alive[:, None], alive] * inverse * inverse[:, None]
+            shares = self.shares(problem)
+            length = math.sqrt(max(float(shares @ problem @ shares), 0.0))
+            weights[alive] = shares * inverse * (math.sqrt(g[0, 0]) / length)
+        return torch.from_numpy(weights)
 
     def shares(self, problem: Array) -> Array:
         """(1, μ) with x = ĝ_1 + Σ μ_t ĝ_t; (1, 0) where the constraints contradict each other."""
         first: Array = np.eye(len(problem))[0]
         if len(problem) == 1:
             return first
-        secondary = problem[1:, 1:]
-        lengths = np.sqrt(secondary.diagonal())
-        cosines = secondary / lengths / lengths[:, None]
-        found = nonnegative(cosines, problem[1:, 0] / lengths - self.tau * lengths)
-        shares: Array = np.concatenate([[1.0], found.solution / lengths])
-        if found.residual > CERTIFIED or vanishes(problem, shares, self.rounding):
-            if not vanishes(cosines, min_norm(cosines).weights, self.rounding):
-                self.count("pcd_gap")
+        others = Cosines.of(problem[1:, 1:], self.rounding)
+        if self.tau and balance(others) is not None:
             return first
-        return shares
+        pulls = problem[1:, :1].T / others.norms
+        wanted = self.tau * others.norms
+        found = nonnegative(others, pulls - wanted, others.noise * (np.abs(pulls) + wanted))
+        shares: Array = np.concatenate([[1.0], found.solutions[0] / others.norms])
+        if found.residual > CERTIFIED:
+            self.count("pcd_gap")
+            return first
+        return first if not shares @ problem @ shares > others.noise * (shares @ np.abs(problem) @ shares) else shares

@@ -4,12 +4,13 @@ Every solver returns its answer with a certificate of it, so that a failure is a
 rounding of the Gramian that it is given: below it, gradients that cancel cannot be told from gradients that do not.
 """
 
-from methods.solvers.cone import Projections, cone_projections, nonnegative
+from methods.solvers.cone import Projections, cone_projections
 from methods.solvers.conflict import ConflictAverse, conflict_averse
 from methods.solvers.constrained import Constrained, constrained_min_norm
 from methods.solvers.fairness import Fair, fair
-from methods.solvers.matrix import Array, eigensystem, equilibrated, nearest_definite
-from methods.solvers.simplex import MinNorm, frank_wolfe, min_norm, project_simplex
+from methods.solvers.matrix import Array, Cosines, eigensystem, equilibrated, nearest_definite
+from methods.solvers.orthant import Nonnegative, nonnegative
+from methods.solvers.simplex import MinNorm, balance, frank_wolfe, min_norm, project_simplex
 
 CERTIFIED = 1e-8
 """A relative certificate above this is an event: ``self.count("..._gap")``."""
@@ -19,9 +20,12 @@ __all__ = [
     "Array",
     "ConflictAverse",
     "Constrained",
+    "Cosines",
     "Fair",
     "MinNorm",
+    "Nonnegative",
     "Projections",
+    "balance",
     "cone_projections",
     "conflict_averse",
     "constrained_min_norm",

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf
 
 Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
+REGULAR = 1e-7
+"""Smallest eigenvalue of C from which on C is taken as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cosines:
+    """C = N⁻¹ G N⁻¹ ``[T, T]``, positive definite, and the norms n ``[T]``, all > 0.
+
+    ``noise`` is the relative rounding of C and of products with it. Where C is ``singular`` to rounding, a quarter of that is added to
+    its diagonal; a negative eigenvalue says that the rounding is larger than the dtype of the gradients promises.
+    """
+
+    matrix: Array
+    norms: Array
+    noise: float
+    singular: bool
+
+    @classmethod
+    def of(cls, gramian: Array, eps: float = EPS) -> Cosines:
+        """``eps``: relative rounding of the entries of G, whose diagonal is not zero."""
+        matrix, norms = equilibrated(gramian)
+        size = len(norms)
+        noise = max(4 * size * EPS, eps)
+        shifted = matrix.copy()
+        shifted.flat[:: size + 1] -= REGULAR
+        if dpotrf(shifted, overwrite_a=1)[1] == 0:
+            return cls(matrix, norms, noise, False)
+        noise = max(noise, -8 * float(np.linalg.eigvalsh(matrix)[0]))
+        matrix.flat[:: size + 1] += noise / 4
+        return cls(matrix, norms, noise, True)
+
+    def rounding(self, shares: Array) -> Array:
+        """What rounding leaves in C s, for shares s ``[..., T]``."""
+        blur: Array = self.noise * (np.abs(shares) @ np.abs(self.matrix))
+        return blur
+
+    def vanishes(self, shares: Array) -> bool:
+        """Whether sᵀCs, the squared length of Jᵀ N⁻¹ s, is zero but for rounding."""
+        return bool(shares @ self.matrix @ shares <= np.abs(shares) @ self.rounding(shares))
 
 
 def equilibrated(gramian: Array) -> tuple[Array, Array]:
@@ -20,22 +62,6 @@ def scaled(gramian: Array) -> Array:
     """G over its mean diagonal, so that no tolerance acts on the size of the gradients; an all-zero G stays."""
     mean = gramian.diagonal().mean()
     return gramian / mean if mean > 0 else gramian.copy()
-
-
-def noise(size: int, eps: float = EPS) -> float:
-    """Relative rounding of a product with a Gramian: that of the product in float64, or that of a Gramian in less."""
-    return max(4 * size * EPS, eps)
-
-
-def rounding(gramian: Array, weights: Array, eps: float = EPS) -> Array:
-    """What rounding leaves in (Gw)_i, for every i."""
-    product: Array = noise(len(weights), eps) * (np.abs(gramian) @ np.abs(weights))
-    return product
-
-
-def vanishes(gramian: Array, weights: Array, eps: float = EPS) -> bool:
-    """Whether wᵀGw is zero but for rounding."""
-    return bool(weights @ gramian @ weights <= np.abs(weights) @ rounding(gramian, weights, eps))
 
 
 def eigensystem(gramian: Array, eps: float = EPS) -> tuple[Array, Array]:

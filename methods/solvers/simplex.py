@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from methods.solvers.cone import block_pivot
-from methods.solvers.matrix import EPS, Array, equilibrated, scaled
+from methods.solvers.matrix import EPS, Array, Cosines, scaled
+from methods.solvers.orthant import nonnegative
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,83 +24,33 @@ class MinNorm:
     gap: float
 
 
-ACCEPTED = 1e-12
+def min_norm(gramian: Array, eps: float = EPS) -> MinNorm:
+    """argmin over the simplex of wᵀGw; ``eps`` is the relative rounding of G.
 
-
-def min_norm(gramian: Array) -> MinNorm:
-    """argmin over the simplex of wᵀGw: by block pivoting, and where that does not certify, by Wolfe's active-set method in Gram space.
-
-    Wolfe's method (Math. Programming 11, 1976) is finite and exact: each round adds the vertex with the smallest inner product and solves
-    the affine problem on the active face. T = 2 has the closed form w_1 = clip((c - b) / (a + c - 2b), 0, 1).
+    Up to a factor w is the z >= 0 with the least ‖Jᵀz‖² + κ (Σz - 1)², for any κ > 0: next to the smallest squared norm, the 1 of 11ᵀ
+    drowns no gradient, however short.
     """
-    size = len(gramian)
-    problem = scaled(gramian)
-    if size == 1:
-        return MinNorm(np.ones(1), 0.0)
-    if size == 2:
-        (a, b), (_, c) = problem
-        pulls = np.array([max(c - b, 0.0), max(a - b, 0.0)])  # both are computed: 1 - w_1 would lose a w_2 below rounding
-        weights = pulls / pulls.sum() if pulls.sum() > 0 else np.full(2, 0.5)
-        return MinNorm(weights, _gap(problem, weights))
-    if (problem.diagonal() > 0).all():
-        guess = _by_pivoting(problem)
-        if guess.gap <= ACCEPTED:
-            return guess
-    return _wolfe(problem)
+    least = float(gramian.diagonal().min())
+    if least == 0:
+        return MinNorm((np.arange(len(gramian)) == gramian.diagonal().argmin()).astype(np.float64), 0.0)
+    problem = gramian / least
+    raised = Cosines.of(problem + 1.0, eps)
+    pull = 1 / raised.norms[None]
+    weights = nonnegative(raised, -pull, raised.noise * pull).solutions[0] / raised.norms
+    weights /= weights.sum()
+    return MinNorm(weights, _gap(problem, weights, raised.noise))
 
 
-def _by_pivoting(problem: Array) -> MinNorm:
-    """Gz >= 1, z >= 0, z_i (Gz - 1)_i = 0 gives w = z / Σz, unless 0 is a convex combination of the gradients."""
-    cosines, norms = equilibrated(problem)
-    linear = -norms.min() / norms
-    z = np.maximum(block_pivot(cosines, linear, np.ones(len(norms), dtype=bool), 1e-14), 0.0) / norms
-    total = z.sum()
-    if not 0 < total < np.inf:
-        return MinNorm(z, np.inf)
-    weights = z / total
-    return MinNorm(weights, _gap(problem, weights))
-
-
-def _wolfe(problem: Array) -> MinNorm:
-    """Wolfe's method proper: slower, at home on every Gramian."""
-    size = len(problem)
-    start = int(np.argmin(problem.diagonal()))
-    active = [start]
-    weights = np.zeros(size)
-    weights[start] = 1.0
-    best, least = weights, np.inf
-    for _ in range(20 * size + 100):  # in exact arithmetic every face is visited at most once; practice needs about T rounds
-        norm, excess = _excess(problem, weights)
-        if not norm < least:  # every round must shorten the point; where rounding ends that, the last one stands
-            break
-        best, least = weights.copy(), norm
-        entering = int(np.argmax(excess))
-        if entering in active or excess[entering] <= 0:
-            break
-        active.append(entering)
-        while True:
-            target = _affine(problem[np.ix_(active, active)])
-            if not np.isfinite(target).all():
-                break
-            if np.all(target > 0):
-                weights[:] = 0
-                weights[active] = target
-                break
-            current = weights[active]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                reach = np.where(target <= 0, current / (current - target), np.inf)
-            step = float(np.nanmin(reach))
-            moved = current + step * (target - current)
-            moved[int(np.nanargmin(reach))] = 0.0  # the face is left here, whatever rounding says
-            keep = moved > 0
-            weights[:] = 0
-            weights[active] = np.where(keep, moved, 0.0)
-            active = [task for task, kept in zip(active, keep, strict=True) if kept]
-            if len(active) == 1:
-                weights[active] = 1.0
-                break
-    best = best / best.sum()
-    return MinNorm(best, _gap(problem, best))
+def balance(cosines: Cosines) -> Array | None:
+    """Shares s ``[T]`` >= 0 with sum 1 for which Σ s_i g_i / n_i is zero to rounding, or None: 0 is no convex combination of gradients."""
+    if not cosines.singular:
+        return None
+    size = len(cosines.norms)
+    pull = np.full((1, size), 0.5)
+    raised = Cosines((cosines.matrix + 1.0) / 2, cosines.norms, cosines.noise, singular=True)
+    shares = nonnegative(raised, -pull, cosines.noise * pull).solutions[0]
+    shares /= shares.sum()
+    return shares if cosines.vanishes(shares) else None
 
 
 def frank_wolfe(gramian: Array, iterations: int, tolerance: float) -> MinNorm:
@@ -111,9 +60,9 @@ def frank_wolfe(gramian: Array, iterations: int, tolerance: float) -> MinNorm:
     """
     problem = scaled(gramian)
     size = len(problem)
-    weights = np.full(size, 1.0 / size)
+    weights, noise = np.full(size, 1.0 / size), 4 * size * EPS
     for _ in range(iterations):
-        norm, excess = _excess(problem, weights)
+        norm, excess = _excess(problem, weights, noise)
         vertex = int(np.argmax(excess))
         if excess[vertex] <= tolerance * norm:
             break
@@ -122,43 +71,20 @@ def frank_wolfe(gramian: Array, iterations: int, tolerance: float) -> MinNorm:
         step = min(1.0, (norm - product) / (norm - 2 * product + problem[vertex, vertex]))
         weights *= 1 - step
         weights[vertex] += step
-    return MinNorm(weights, _gap(problem, weights))
+    return MinNorm(weights, _gap(problem, weights, noise))
 
 
-def _affine(face: Array) -> Array:
-    """argmin yᵀGy with Σy = 1 on a face: y ∝ (G + 11ᵀ)⁻¹ 1, which is regular wherever the face is affinely independent.
-
-    G is divided by its smallest diagonal entry: next to that, the 1 of 11ᵀ drowns no row, however small.
-    """
-    face = face / face.diagonal().min()
-    scale = 1 / np.sqrt(face.diagonal() + 1.0)
-    matrix: Any = (face + 1.0) * np.outer(scale, scale)
-    try:
-        solution = np.linalg.solve(matrix, scale)
-    except np.linalg.LinAlgError:
-        solution = np.linalg.lstsq(matrix, scale, rcond=None)[0]
-    solution = solution * scale
-    with np.errstate(divide="ignore", invalid="ignore"):
-        total: Array = solution / solution.sum()
-    return total
-
-
-def _rounding(gramian: Array, weights: Array) -> tuple[float, Array]:
-    """What float64 rounding leaves in wᵀGw, and in (Gw)_i for every i."""
-    product = 4 * len(weights) * EPS * (np.abs(gramian) @ weights)
-    return float(weights @ product), product
-
-
-def _excess(gramian: Array, weights: Array) -> tuple[float, Array]:
+def _excess(gramian: Array, weights: Array, noise: float) -> tuple[float, Array]:
     """wᵀGw, and how far it exceeds (Gw)_i beyond rounding, for every i; no excess where wᵀGw is itself rounding."""
     product = gramian @ weights
     norm = float(weights @ product)
-    in_norm, in_product = _rounding(gramian, weights)
-    return norm, norm - product - in_norm - in_product if norm > in_norm else np.zeros_like(product)
+    blur = noise * (np.abs(gramian) @ weights)
+    in_norm = float(weights @ blur)
+    return norm, norm - product - in_norm - blur if norm > in_norm else np.zeros_like(product)
 
 
-def _gap(gramian: Array, weights: Array) -> float:
-    norm, excess = _excess(gramian, weights)
+def _gap(gramian: Array, weights: Array, noise: float) -> float:
+    norm, excess = _excess(gramian, weights, noise)
     return max(float(excess.max()), 0.0) / norm if norm > 0 else 0.0
 
 

@@ -14,7 +14,7 @@ PACKAGES = ("methods", "tasks", "benchmark")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 NEVER = {"methods": {"tasks", "benchmark"}, "tasks": {"methods", "benchmark"}, "benchmark": set()}
 OPTIONAL = ["ray", "wandb", "datasets", "sklearn", "matplotlib", "torchjd"]
-METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "scipy", "msgspec", "typer", "rich"]
+METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "msgspec", "typer", "rich"]
 
 
 def tree(path: Path) -> ast.Module:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from methods.solvers import Array, cone_projections, conflict_averse, equilibrated, fair, frank_wolfe, min_norm, nonnegative
+from methods.solvers import Array, Cosines, balance, cone_projections, conflict_averse, fair, frank_wolfe, min_norm, nonnegative
 from tests.methods.test_solvers import KINDS, instance
 
 LIMIT = 1e-9
@@ -71,11 +71,16 @@ def of_projections(every: bool) -> Callable[[Array], float]:
 def of_constraints(rows: Array) -> float:
     """PCD's problem, where its constraints do not contradict each other."""
     rows = present(rows)
-    cosines, _ = equilibrated(rows @ rows.T)
-    if len(rows) < 3 or np.linalg.eigvalsh(cosines[1:, 1:])[0] <= 1e-6:
+    if len(rows) < 2:
         return 0.0
-    found = nonnegative(cosines[1:, 1:], cosines[1:, 0] - 0.02)
-    assert (found.solution >= 0).all()
+    norms = np.linalg.norm(rows, axis=1)
+    gramian = rows @ rows.T
+    others = Cosines.of(gramian[1:, 1:])
+    if balance(others) is not None:
+        return 0.0
+    pulls = gramian[1:, 0] / norms[0] / others.norms
+    found = nonnegative(others, pulls[None] - 0.02, others.noise * (np.abs(pulls[None]) + 0.02))
+    assert (found.solutions >= 0).all()
     return found.residual
 
 
@@ -85,6 +90,10 @@ SOLVERS: dict[str, tuple[Callable[[Array], float], int]] = {
     "nash_mtl": (of_fair(1.0), 40),
     "fairgrad 2": (of_fair(2.0), 40),
     "fairgrad 0.5": (of_fair(0.5), 40),
+    "fairgrad 0.1": (of_fair(0.1), 40),
+    "fairgrad 0.25": (of_fair(0.25), 40),
+    "fairgrad 5": (of_fair(5.0), 40),
+    "fairgrad 10": (of_fair(10.0), 40),
     "upgrad": (of_projections(True), 40),
     "dualproj": (of_projections(False), 40),
     "pcd": (of_constraints, 40),

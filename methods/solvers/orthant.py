@@ -1,0 +1,135 @@
+"""Convex quadratic programs over the positive orthant: projections, min-norm points and priority constraints come to that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv
+
+from methods.solvers.matrix import EPS, Array, Cosines
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Nonnegative:
+    """s ``[K, T]`` >= 0, and the largest violation of y = Cs + q >= 0 and of s_i y_i = 0, beyond rounding, over max |q| of its problem."""
+
+    solutions: Array
+    residual: float
+
+
+def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
+    """argmin over s >= 0 of sᵀCs / 2 + qᵀs, for each of the K rows q of ``linear`` ``[K, T]``; ``blur`` ``[K, T]`` is the rounding in q.
+
+    The projected Newton method (Bertsekas, SIAM J. Control and Optimization 20, 1982): y = 0 is solved on the free variables, those
+    with s_i > 0 or y_i < 0, and what turns negative becomes zero; a step that climbs is shortened. Where C is singular many steps
+    climb: there it begins where :func:`approached` ends, and its equations are damped, less and less while the free variables stay.
+    """
+    s, y, allowed = np.zeros_like(linear), linear, blur
+    free = y < -allowed
+    going: Mask = np.any(free, axis=1)
+    if not going.any():
+        return Nonnegative(s, 0.0)
+    matrix, absolute = cosines.matrix, cosines.noise * np.abs(cosines.matrix)
+    if cosines.singular:
+        s[going] = approached(matrix, linear[going])
+        y = s @ matrix + linear
+        allowed = blur + s @ absolute
+        free = (s > 0) | (y < -allowed)
+    computed = 4 * len(matrix) * EPS / cosines.noise  # how much of the rounding is in the products, and not in C
+    most, least = max(1e-7, 100 * cosines.noise), max(1e-13, cosines.noise)
+    damping = np.full(len(s), most if cosines.singular else 0.0)
+    off, moved = np.full(len(s), np.inf), going
+    for _ in range(ROUNDS):
+        s, y, falls = _step(matrix, damping, linear, s, y, free & going[:, None], computed * allowed)
+        allowed = blur + s @ absolute
+        face, free = free, (s > 0) | (y < -allowed)
+        wrong = np.where(free, np.abs(y), 0.0)
+        going = going & np.any(wrong > allowed / 4, axis=1)
+        if not going.any():
+            break
+        before, off = off, wrong.max(axis=1)
+        still, moved = moved, falls | (off < before / 2)
+        going &= moved | still  # two rounds without progress: what is left is rounding
+        if cosines.singular:
+            damping = np.where((free == face).all(axis=1), np.maximum(damping / 100, least), most)
+    violated = np.where(s > 0, np.abs(y), -y) - allowed
+    sizes = np.maximum(np.abs(linear).max(axis=1), np.finfo(float).tiny)
+    return Nonnegative(s, float((np.maximum(violated.max(axis=1), 0.0) / sizes).max()))
+
+
+ROUNDS = 100
+
+
+def _newton(matrix: Array, damping: Array, y: Array, free: Mask) -> Array:
+    """p with (C_FF + δ) p_F = -y_F on the free variables F of each row, 0 elsewhere."""
+    p = np.zeros_like(y)
+    for row, right, found, more in zip(free, -y, p, damping, strict=True):
+        face = row.nonzero()[0]
+        if face.size:
+            block = matrix.take(face, axis=0).take(face, axis=1)
+            if more:
+                block.flat[:: len(face) + 1] += more
+            found[face] = dposv(block.T, right[face], overwrite_a=1, overwrite_b=1)[1]
+    return p
+
+
+def _step(matrix: Array, damping: Array, q: Array, s: Array, y: Array, free: Mask, blur: Array) -> tuple[Array, Array, Mask]:
+    """(s, y, whether the objective fell) after the step [s + p]₊, or where that climbs, after the best of some shorter ones on the path.
+
+    ``blur`` is the rounding in y: what the objective changes by less than that is worth is no change.
+    """
+    p = _newton(matrix, damping, y, free)
+    new = np.maximum(s + p, 0.0)
+    slack = new @ matrix + q
+    change = ((new - s) * (slack + y)).sum(axis=1)  # twice that of the objective
+    if not (change <= 0).all():
+        (climbing,) = (~(change <= (np.abs(new - s) * blur).sum(axis=1))).nonzero()
+        s, p, y, q = s[climbing], p[climbing], y[climbing], q[climbing]
+        p = _newton(matrix, damping[climbing], y, free[climbing] & ((s > 0) | (p > 0)))
+        first = np.where((s == 0) & (p < 0), 0.0, p)  # up to where the first variable is zero, or the objective is least on the way
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = np.where(first < 0, -s / first, np.inf).min(axis=1)
+            least = -(first * y).sum(axis=1) / ((first @ matrix) * first).sum(axis=1)
+        start = np.clip(np.fmin(bound, least), np.finfo(float).tiny, 1.0)
+        tried = s[:, None] + (start[:, None] ** STEPS)[:, :, None] * p[:, None]
+        tried = np.where(tried > 1e-12 * s[:, None], tried, 0.0)  # a bound that is reached is reached exactly
+        slacks = tried @ matrix + q[:, None]
+        changes = ((tried - s[:, None]) * (slacks + y[:, None])).sum(axis=2)
+        best = changes.argmin(axis=1)
+        rows = np.arange(len(s))
+        new[climbing], slack[climbing], change[climbing] = tried[rows, best], slacks[rows, best], changes[rows, best]
+    return new, slack, change < 0
+
+
+STEPS = np.linspace(1.0, 0.0, 8)
+
+
+def approached(matrix: Array, linear: Array) -> Array:
+    """Points ``[K, T]`` near the solutions, with mostly their faces, for all problems by one inverse.
+
+    The modulus iteration (van Bokhoven 1981), which is the alternating direction method of multipliers in one variable: s = max(v, 0)
+    with v ← v + γ (|v| P - qP/ρ - s), P = ρ (C + ρ)⁻¹.
+    """
+    size = len(matrix)
+    inverse = np.linalg.inv(matrix + RHO * np.eye(size))
+    shift = GAMMA * (linear @ inverse)
+    inverse *= GAMMA * RHO
+    inverse.flat[:: size + 1] -= GAMMA / 2
+    v, face = np.zeros_like(linear), linear < 0
+    for _ in range(4):
+        for _ in range(20):
+            step = np.abs(v) @ inverse
+            v *= 1 - GAMMA / 2
+            v += step
+            v -= shift
+        before, face = face, v > 0
+        if (face == before).all():
+            break
+    return np.maximum(v, 0.0)
+
+
+RHO, GAMMA = 0.1, 1.8
