@@ -159,8 +159,8 @@ class Method(nn.Module, ABC):
     ) -> Step:
         """Adds this step's update to the ``.grad`` of every parameter that the losses reach. Call it in place of ``loss.backward()``.
 
-        A gradient method walks the trunk once a task, so hooks on gradients of shared parameters fire up to T times a step, or not at all
-        where it goes layer by layer (``path``).
+        A gradient method walks the trunk once a task, so hooks on gradients of shared parameters fire up to T times a step. Where it goes
+        layer by layer (``path``), hooks on activations inside the trunk do not see single gradients: ``path="rows"`` is for them.
 
         Args:
             losses: T scalars, as a sequence or a dict. A dict's order is fixed by the first call.
@@ -280,6 +280,8 @@ class Method(nn.Module, ABC):
 
     def _roots(self, losses: Sequence[Tensor], given: Given) -> list[graph.Root | None]:
         """Where each loss's backward pass starts; a stacked tensor of losses is split back to its parts where its graph allows."""
+        if self.num_tasks == 1:
+            return graph.roots_of(losses)
         try:
             return graph.roots_of(losses, given.stacked)
         except graph.Unsplit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 
@@ -39,12 +41,12 @@ def roots_of(losses: Sequence[Tensor], stacked: Tensor | None = None) -> list[Ro
     # The parts that a tensor [T] was stacked from: a backward pass from a part goes through its own head alone.
     node = stacked.grad_fn
     parts = node.next_functions if node is not None and node.name() in ("StackBackward0", "CatBackward0") else ()
-    if len(parts) != len(losses):
+    shapes = [() if part is None else tuple(part._input_metadata[number].shape) for part, number in parts]
+    if len(parts) != len(losses) or any(math.prod(shape) != 1 for shape in shapes):
         raise Unsplit
-    shape = () if node is None or node.name() == "StackBackward0" else (1,)
     return [
         None if part is None else Root(loss.detach().reshape(shape), GradientEdge(part, number))
-        for loss, (part, number) in zip(losses, parts, strict=True)
+        for loss, (part, number), shape in zip(losses, parts, shapes, strict=True)
     ]
 
 
@@ -74,11 +76,13 @@ class Anatomy:
         heads: the leaves of the heads.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
+        opaque: whether a function written in Python is among the nodes of heads or trunk, which may do anything, as a checkpoint does.
     """
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
     trunk: dict[Node, Children]
+    opaque: bool
 
 
 def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy | None:
@@ -127,7 +131,7 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
             heads.append(leaf)
         else:
             crossings.extend([Crossing(owner[node], node, i, child, number) for i, (child, number) in enumerate(below) if child in common])
-    return Anatomy(tuple(crossings), tuple(heads), trunk)
+    return Anatomy(tuple(crossings), tuple(heads), trunk, any(isinstance(node, BackwardCFunction) for node in children))
 
 
 def variable(node: Node) -> Tensor | None:

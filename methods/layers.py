@@ -9,6 +9,9 @@ So the passes through the trunk need input gradients only, which is half of thei
 gradients of a layer their weighted sum alone is ever needed: (Σ w_t δ_t)ᵀ x. A convolution is a linear layer on the patches of its input.
 (Goodfellow 2015, arXiv 1510.01799, has the identity for the norms of per-sample gradients.)
 
+Hooks on activations inside the trunk see several gradients at once, or none: who needs them takes ``path="rows"``. Hooks on parameters
+are seen, and then rows are taken.
+
 Where n is large against the width, the weight gradients are cheaper than the products of the samples: each layer gets what needs fewer
 multiplications (:func:`choose`). Parameters of any other kind get rows of J, as all do in :mod:`methods.jacobian`.
 """
@@ -23,10 +26,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, Node
 
 from methods import graph, jacobian
+from methods.errors import MethodError
 from methods.graph import Anatomy, Children, Root
 
 Kind = Literal["samples", "rows"]
@@ -109,8 +112,8 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
     if len(kinds) > 1 or shared[0].dtype not in (torch.float32, torch.float64) or any(root is None for root in roots):
         return None
     anatomy = graph.anatomy(roots, shared)
-    if anatomy is None or any(isinstance(node, BackwardCFunction) for node in anatomy.trunk):
-        return None  # a function of the user's own may do anything, as a checkpoint does, which must be walked by a plain backward pass
+    if anatomy is None or anatomy.opaque or any(map(_hooked, (*shared, *anatomy.heads))):
+        return None  # a checkpoint, and hooks on parameters, want a plain backward pass
     if any(not anatomy.trunk[crossing.target] for crossing in anatomy.crossings):
         return None  # a head uses a shared parameter itself
     index = {id(parameter): i for i, parameter in enumerate(shared)}
@@ -145,6 +148,10 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
     taken = {i for layer in layers for i in (layer.weight, layer.bias)}
     others = {index[id(leaf)] for node, below in anatomy.trunk.items() if not below and (leaf := graph.variable(node)) is not None} - taken
     return Plan(anatomy, tuple(layers), tuple(sorted(others)))
+
+
+def _hooked(parameter: Tensor) -> bool:
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
 def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
@@ -271,8 +278,12 @@ class Layerwise:
         self.rows = jacobian.Rows(self.others, tasks) if self.others else None
 
     def backward(self, roots: Sequence[Root], seeds: Sequence[float]) -> None:
-        """One pass through the heads, whose leaves accumulate seed_t · ∇L_t in their ``.grad``, and the T passes through the trunk."""
-        sent = self._heads(roots, seeds)
+        """One pass through the heads, whose leaves accumulate seed_t · ∇L_t in their ``.grad``, and the T passes through the trunk.
+
+        Raises:
+            MethodError: something in the trunk cannot pass several gradients at once; no ``.grad`` was touched.
+        """
+        sent, gradients_of_heads = self._heads(roots, seeds)
         targets = list(dict.fromkeys(target for task in sent for target in task))
         blank = {target: next(task[target] for task in sent if target in task).new_zeros(()) for target in targets}
         sizes = {target: next(task[target] for task in sent if target in task).shape for target in targets}
@@ -282,18 +293,25 @@ class Layerwise:
             last = min(first + at_once, self.tasks)
             given = [[task.get(t, blank[t].expand(sizes[t])) for task in sent[first:last]] for t in targets]
             batched = last - first > 1
-            gradients = torch.autograd.grad(
-                [GradientEdge(*target) for target in targets],
-                inputs,
-                [torch.stack(each) if batched else each[0] for each in given],
-                retain_graph=last < self.tasks,
-                allow_unused=True,
-                is_grads_batched=batched,
-            )
+            try:
+                gradients = torch.autograd.grad(
+                    [GradientEdge(*target) for target in targets],
+                    inputs,
+                    [torch.stack(each) if batched else each[0] for each in given],
+                    retain_graph=last < self.tasks,
+                    allow_unused=True,
+                    is_grads_batched=batched,
+                )
+            except RuntimeError as error:
+                if not batched or isinstance(error, torch.OutOfMemoryError):
+                    raise
+                why = str(error).split("\n")[0]
+                raise MethodError(f"the trunk cannot pass several gradients at once ({why}): methods.create(..., path='rows')") from error
             self._keep(first, last, [g if g is None or batched else g.unsqueeze(0) for g in gradients])
+        jacobian.accumulate_all(self.plan.anatomy.heads, gradients_of_heads)
 
-    def _heads(self, roots: Sequence[Root], seeds: Sequence[float]) -> list[dict[tuple[Node, int], Tensor]]:
-        """What each task sends to each output of the trunk that its head reads."""
+    def _heads(self, roots: Sequence[Root], seeds: Sequence[float]) -> tuple[list[dict[tuple[Node, int], Tensor]], Sequence[Tensor | None]]:
+        """What each task sends to each output of the trunk that its head reads, and the gradients of the heads' leaves."""
         anatomy = self.plan.anatomy
         edges: list[Any] = list(dict.fromkeys(GradientEdge(crossing.target, crossing.number) for crossing in anatomy.crossings))
         factors = [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
@@ -302,8 +320,7 @@ class Layerwise:
             gradients = torch.autograd.grad(
                 [root.start for root in roots], [*edges, *anatomy.heads], factors, retain_graph=nested, allow_unused=True
             )
-        jacobian.accumulate_all(anatomy.heads, gradients[len(edges) :])
-        return [found.get(task, {}) for task in range(self.tasks)]
+        return [found.get(task, {}) for task in range(self.tasks)], gradients[len(edges) :]
 
     def _at_once(self) -> int:
         """How many tasks go through the trunk together."""

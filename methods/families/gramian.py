@@ -113,7 +113,7 @@ class GramianMethod(GradientMethod):
         elif self.where == "representation":
             weights = self._backward_representation(roots, values, self._representation(given), given.scaler)
         else:
-            weights = self._backward_shared(roots, values, self._shared(given.shared), given.scaler)
+            weights = self._backward_shared(roots, values, self._shared(given.shared), given)
         return weights
 
     def _last_layer(self, given: Given) -> list[nn.Parameter]:
@@ -128,13 +128,19 @@ class GramianMethod(GradientMethod):
             raise MethodError(f"{self.card.name} works on the representation, but {what}: backward(losses, representation=z, ...)")
         return z
 
-    def _backward_shared(self, roots: list[Root | None], values: Tensor, shared: list[nn.Parameter], scaler: float) -> Tensor:
+    def _backward_shared(self, roots: list[Root | None], values: Tensor, shared: list[nn.Parameter], given: Given) -> Tensor:
+        scaler = given.scaler
         seeds = self._seeds(scaler)
-        plan = layers.plan(roots, shared, self.path == "layers") if self.path != "rows" and all(seeds) else None
+        z = given.representation
+        free = z is None or not (z._backward_hooks or z.retains_grad)
+        plan = layers.plan(roots, shared, self.path == "layers") if self.path != "rows" and all(seeds) and free else None
         if plan is not None:
             return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
         if self.path == "layers":
-            raise MethodError(f"{self.card.name}: path is 'layers', but the trunk has no layer that can be taken so: path='auto' decides")
+            raise MethodError(
+                f"{self.card.name}: path is 'layers', but these losses cannot be taken so; expected two tasks or more with gradients and "
+                "priorities, linear layers of one dtype that the trunk alone uses, no hooks and no checkpoints: path='auto' decides"
+            )
         rows = self._buffer(shared)
         reached = self._reached(jacobian.backward_rows(roots, seeds, shared, rows, unseeded=scaler))
         self._took("rows", self.num_tasks)
@@ -167,12 +173,6 @@ class GramianMethod(GradientMethod):
         self._took("representation", 1)
         return weights
 
-    def _combining(self, weights: Tensor) -> Tensor:
-        """What combines the rows: row t holds priority_t · scaler · g_t already, except that of a priority 0, which holds scaler · g_t."""
-        if self.priority is None or all(self.priority):
-            return weights
-        return weights * torch.tensor([float(p > 0) for p in self.priority], dtype=weights.dtype)
-
     def _backward_total(self, roots: Sequence[Root | None], weights: Tensor, scaler: float) -> None:
         """One backward pass of Σ w_t L_t, heads included."""
         total = [(root, float(weights[t]) * seed) for t, (root, seed) in enumerate(zip(roots, self._seeds(scaler), strict=True)) if root]
@@ -185,8 +185,16 @@ class GramianMethod(GradientMethod):
         if self.where == "last":
             self._backward_total(roots, weights, given.scaler)
             return
-        shared = self._shared(given.shared)
         seeds = self._seeds(given.scaler)
+        if self.where == "representation" and given.shared is None:
+            z = self._representation(given)
+            rows = self._buffer([z])
+            jacobian.representation_rows(roots, seeds, z, rows, unseeded=0.0)
+            ((_, gradient),) = rows.pieces(rows.combine(weights), [z])
+            torch.autograd.backward(z, gradient)
+            self._took("held weights, representation", 1)
+            return
+        shared = self._shared(given.shared)
         anatomy = graph.anatomy(roots, shared)
         if anatomy is None:  # no such place: the rows again, without solving for weights
             rows = self._buffer(shared)
@@ -210,7 +218,7 @@ class GramianMethod(GradientMethod):
 
     def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
         """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""
-        if not np.isfinite(host.table).all():
+        if not (np.isfinite(host.gramian).all() and np.isfinite(host.losses).all()):
             return torch.full((self.num_tasks,), math.nan, dtype=torch.float64)
         gramian = (host.gramian + host.gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
         if any(seed != 1.0 for seed in seeds):

@@ -131,6 +131,7 @@ def test_wrong_losses_are_errors_and_forgotten(name: str) -> None:
 STACKS: dict[str, Callable[[list[Tensor]], Tensor]] = {
     "stack": torch.stack,
     "cat": lambda losses: torch.cat([loss.reshape(1) for loss in losses]),
+    "column": lambda losses: torch.stack([loss.reshape(1) for loss in losses]),
 }
 
 
@@ -162,6 +163,13 @@ def test_one_tensor_that_cannot_be_split_warns_and_gives_the_same(name: str) -> 
         create(name).backward(torch.stack(net.losses()) * 1.0, shared=net.shared(), evaluate=lambda k: torch.stack(net.losses()))
     assert caught[0].filename == __file__
     assert linear.close(net.update(), updated(name).update(), 1e-12)
+
+
+def test_one_task_needs_no_stack_and_gets_no_warning() -> None:
+    net = nets.build(1)
+    (loss,) = net.losses()
+    methods.create("upgrad", 1).backward(loss * 1.0, shared=net.shared())
+    assert linear.close(net.update(), net.jacobian()[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

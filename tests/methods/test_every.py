@@ -72,6 +72,16 @@ def test_the_representation_may_be_where_gradients_are_looked_at() -> None:
     assert balancer.paths == {"held weights": 1, "representation": 1}
 
 
+def test_the_representation_alone_is_enough_in_between_as_well() -> None:
+    net, balancer = nets.build(), methods.create("mgda", 3, every=2, on="representation")
+    for path in ("representation", "held weights, representation"):
+        net.clear()
+        rows = net.jacobian()
+        weights = balancer.backward(net.losses(), representation=net.z).weights
+        assert linear.close(net.update(), weights @ rows, 1e-10)
+        assert path in balancer.paths
+
+
 @pytest.mark.parametrize("priority", [[1.0, 4.0, 0.5], [2.0, 0.0, 1.0]])
 def test_priority_and_a_grad_scaler_act_as_in_any_step(priority: list[float]) -> None:
     class Scaler:

@@ -267,30 +267,83 @@ def test_what_cannot_be_taken_apart_is_walked_task_by_task(kind: str, every: int
         found.append(nets.grads(model.parameters()))
     assert linear.close(found[0], found[1], 1e-12)
     if every == 1:
-        with pytest.raises(methods.MethodError, match="path is 'layers', but the trunk has no layer that can be taken so"):
+        with pytest.raises(methods.MethodError, match="path is 'layers', but these losses cannot be taken so"):
             methods.create("config", 3, path="layers").backward(entangled(kind)(build("linear")), shared=model.shared())
 
 
+class Checkpointed(nn.Module):
+    def __init__(self, inner: nn.Module, reentrant: bool) -> None:
+        super().__init__()
+        self.inner, self.reentrant = inner, reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.inner, x, use_reentrant=self.reentrant)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("where", ["trunk", "head"])
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_checkpointed_trunks(reentrant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints(reentrant: bool, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "WORTH", 1)
+    expected, _ = update(build("linear"), "rows")
+    model = build("linear")
+    parameters = model.parameters()
+    if where == "trunk":
+        first, *rest = model.trunk.children()  # a reentrant checkpoint has no gradient where its input has none
+        model.trunk = nn.Sequential(first, Checkpointed(nn.Sequential(*rest), reentrant))
+    else:
+        model.heads = [Checkpointed(head, reentrant) for head in model.heads]
+    _, balancer = update(model, "auto")
+    assert linear.close(nets.grads(parameters), expected, 1e-10)
+    assert balancer.paths == {"rows": 1}
 
-    class Checkpointed(nn.Module):
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
 
-        def forward(self, x: Tensor) -> Tensor:
-            return checkpoint(self.inner, x, use_reentrant=reentrant)  # type: ignore[no-any-return]
+def hooked_parameter(model: Model, z: Tensor) -> None:
+    model.shared()[0].register_hook(lambda gradient: 0.5 * gradient)
 
+
+def hooked_head(model: Model, z: Tensor) -> None:
+    def triple(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        parameter.grad *= 3.0
+
+    next(model.heads[0].parameters()).register_post_accumulate_grad_hook(triple)
+
+
+def hooked_representation(model: Model, z: Tensor) -> None:
+    z.register_hook(lambda gradient: 0.5 * gradient)
+
+
+def kept_representation(model: Model, z: Tensor) -> None:
+    z.retain_grad()
+
+
+@pytest.mark.parametrize("hook", [hooked_parameter, hooked_head, hooked_representation, kept_representation])
+def test_hooks_that_can_be_seen_are_heard(hook: Callable[[Model, Tensor], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "WORTH", 1)
     found = []
-    for way in ("auto", "plain"):
+    for path in ("auto", "rows"):
         model = build("linear")
-        model.x.requires_grad_()  # without which a reentrant checkpoint has no gradient
-        if way == "auto":
-            model.trunk = Checkpointed(model.trunk)
-        found.append(update(model, "auto" if way == "auto" else "rows")[0])
-    assert linear.close(found[0], found[1], 1e-10)
+        z = model.trunk(model.x)
+        hook(model, z)
+        losses = [(10.0**t * head(z)).sin().square().mean() for t, head in enumerate(model.heads)]
+        balancer = methods.create("upgrad", 3, path=path)
+        balancer.backward(losses, shared=model.shared(), representation=z)
+        found.append(nets.grads(model.parameters()))
+        assert balancer.paths == {"rows": 1}
+    assert torch.equal(found[0], found[1])
+
+
+def test_what_cannot_pass_several_gradients_at_once_is_a_clear_error_and_changes_nothing() -> None:
+    model = build("linear")
+    first, *rest = model.trunk.children()
+    y = first(model.x)
+    y.register_hook(lambda gradient: gradient * gradient.norm().item())
+    z = nn.Sequential(*rest)(y)
+    losses = [(10.0**t * head(z)).sin().square().mean() for t, head in enumerate(model.heads)]
+    with pytest.raises(methods.MethodError, match=r"the trunk cannot pass several gradients at once .*path='rows'") as error:
+        methods.create("upgrad", 3, path="layers").backward(losses, shared=model.shared())
+    assert "\n" not in str(error.value)
+    assert all(p.grad is None for p in model.parameters())
 
 
 @pytest.mark.parametrize(
