@@ -115,7 +115,7 @@ def rank(row: Row) -> tuple[object, ...]:
     if row.implementation in first:
         return (0, first.index(row.implementation))
     card = methods.card(row.method)
-    return (1, ("loss", "gramian", "jacobian").index(card.family), card.where, card.name)
+    return (1, ("loss", "gramian", "jacobian", "several").index(card.family), card.where, card.name)
 
 
 def shown(row: Row | None) -> str:
