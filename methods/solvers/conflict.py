@@ -63,30 +63,36 @@ class _Problem:
         self.cosines, self.c, self.p, self.blur = cosines, c, p, blur
         self.r = cosines.norms.min() / cosines.norms
         self.both = np.stack([self.r, p], axis=1)
+        self.raised = cosines.matrix + self.r * self.r[:, None]
 
-    def face(self, matrix: Array, face: NDArray[np.intp]) -> tuple[Array, bool]:
-        """(the s of length c with equal gains on a face, True), or (the s with rᵀs = 0 along which f falls for ever, False)."""
+    def face(self, face: NDArray[np.intp], lift: float = 0.0) -> tuple[Array, Array, float]:
+        """(m, v, ρ) of a face: on its affine hull f is least at ρ m + v, all gains there are equal, and its length is c.
+
+        rᵀm = 1, rᵀv = 0. ρ = 0 where f falls for ever along v, ∞ where m is 0. C + rrᵀ is regular for all affinely independent faces.
+        """
         both = self.both[face]
-        solved = dposv(matrix.take(face, axis=0).take(face, axis=1).T, both, overwrite_a=1)[1]
-        a, b = solved.T
-        r, p = both.T
-        rr = float(r @ a)
-        tau = float(p @ a) / rr
-        b = tau * a - b
-        bend = self.c * self.c - float(b @ (tau * r - p))
-        return (b + math.sqrt(bend / rr) * a, True) if bend > 0 else (b, False)
+        solved = dposv(self.raised.take(face, axis=0).take(face, axis=1).T, both, overwrite_a=1)[1]
+        (middle, response), (r, p) = solved.T, both.T
+        inverse = 1 / float(r @ middle)
+        level = float(p @ middle) * inverse
+        fall = level * middle - response
+        bend = self.c * self.c - float(fall @ (level * r - p))
+        if bend <= 0:
+            return middle * inverse, fall, 0.0
+        squared = inverse - 1 + lift
+        return middle * inverse, fall, math.sqrt(bend / squared) if squared > 0 else math.inf
 
     def exchanged(self) -> Array | None:
         """By block pivoting from the face of all tasks: all of the wrong sign change sides at once."""
-        matrix = self.cosines.matrix
         free = np.ones(len(self.p), dtype=bool)
         for _ in range(ROUNDS):
             face = free.nonzero()[0]
+            middle, fall, rho = self.face(face)
             s = np.zeros_like(self.p)
-            s[face], exists = self.face(matrix, face)
+            s[face] = rho * middle + fall
             wrong = s < 0
-            if exists and not wrong.any():
-                slopes = matrix @ s + self.p
+            if rho and not wrong.any():
+                slopes = self.cosines.matrix @ s + self.p
                 level = float(s @ slopes) / float(self.r @ s)
                 wrong = ~free & (slopes < level * self.r - self.blur - self.cosines.rounding(s))
                 if not wrong.any():
@@ -101,25 +107,27 @@ class _Problem:
         start = np.zeros_like(self.p)
         vertex = int(((self.p + self.c) / self.r).argmin())
         start[vertex] = 1 / self.r[vertex]
-        matrix = self.cosines.matrix
-        s = self.descended(matrix, start)
+        s = self.descended(start)
         lost = self.cosines.vanishes(s)
         if lost or (self.gap(s) > GOOD and balance(self.cosines) is not None):
             # f has a kink where a combination is 0. Raising all gradients into one more dimension smooths it.
-            raised = self.descended(matrix + LIFT * self.r * self.r[:, None], start)
-            if self.c >= 1 or self.cosines.vanishes(raised) or float(self.p @ raised) + self.c * math.sqrt(raised @ matrix @ raised) >= 0:
+            above = self.descended(start, LIFT)
+            if self.c >= 1 or self.cosines.vanishes(above) or self.value(above) >= 0:
                 return None
-            raised = self.descended(matrix, raised)
-            s = raised if lost or self.gap(raised) < self.gap(s) else s
+            above = self.descended(above / (self.r @ above))
+            s = above if lost or self.gap(above) < self.gap(s) else s
         return s
 
-    def descended(self, matrix: Array, s: Array) -> Array:
+    def value(self, s: Array) -> float:
+        return float(self.p @ s) + self.c * math.sqrt(s @ self.cosines.matrix @ s)
+
+    def descended(self, s: Array, lift: float = 0.0) -> Array:
         """Wolfe's method (Math. Programming 11, 1976) for f: a task enters, then to the minimiser of the face, or to its boundary."""
         p, r, c = self.p, self.r, self.c
         active = s.nonzero()[0].tolist()
         best, least = s, math.inf
         for _ in range(20 * len(s) + 100):
-            product = matrix @ s
+            product = self.cosines.matrix @ s + lift * r
             squared = float(s @ product)
             if not squared > 0:
                 return s
@@ -136,27 +144,32 @@ class _Problem:
             active.append(entering)
             for _ in range(len(s) + 1):
                 face = np.array(active)
-                target, exists = self.face(matrix, face)
-                if exists:
-                    target /= r[face] @ target
-                current = s[face]
-                change = target - current if exists else target
-                s = np.zeros_like(s)
-                if exists and (target > 0).all():
+                middle, fall, rho = self.face(face, lift)
+                target = middle + fall / rho if rho else fall
+                if rho and (target > 0).all():
+                    s = np.zeros_like(s)
                     s[face] = target
                     break
-                falling = (change < 0) & (current + change <= 0) if exists else change < 0
+                current = s[face]
+                change = target - current if rho else target
+                falling = (change < 0) & (target <= 0) if rho else change < 0
                 if not falling.any():
                     break
                 reach = np.where(falling, current / np.where(falling, -change, 1.0), np.inf)
                 moved = current + float(reach.min()) * change
-                moved[int(reach.argmin())] = 0.0
+                moved[int(reach.argmin())] = 0.0  # the face is left here, whatever rounding says
+                s = np.zeros_like(s)
                 s[face] = np.maximum(moved, 0.0)
                 active = face[moved > 0].tolist()
         (face,) = best.nonzero()
-        s = np.zeros_like(best)
-        s[face], exists = self.face(matrix, face)
-        return s if exists and (s[face] > 0).all() else best * (c / math.sqrt(best @ matrix @ best))
+        middle, fall, rho = self.face(face, lift)
+        if 0 < rho < math.inf and (rho * middle + fall >= 0).all():
+            s = np.zeros_like(best)
+            s[face] = rho * middle + fall
+            return s
+        squared = float(best @ self.cosines.matrix @ best) + lift
+        shrunk: Array = best * (c / math.sqrt(squared)) if squared > 0 else best
+        return shrunk
 
     def gap(self, s: Array) -> float:
         product, blur = self.cosines.matrix @ s, self.cosines.rounding(s)
