@@ -220,7 +220,7 @@ def of_cagrad(problem: Problem, weights: Long) -> float:
     if length <= 0:
         return problem.distance()
     in_bound = shares @ blur + k * (shares @ noise) / length
-    ball = abs(scale * length / k - 1) - float(shares @ noise / length**2)
+    ball = abs(scale * length / k - 1) - float(shares @ noise / length**2 + mean @ blur / (mean @ h))
     size = shares @ np.abs(h) + k * length
     return max(relative(bound - gain.min() - in_bound - rounding.max(), size), float(ball))
 

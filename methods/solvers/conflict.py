@@ -62,7 +62,7 @@ class _Problem:
     def __init__(self, cosines: Cosines, p: Array, blur: Array, c: float) -> None:
         self.cosines, self.c, self.p, self.blur = cosines, c, p, blur
         self.r = cosines.norms.min() / cosines.norms
-        self.both = np.stack([self.r, p], axis=1)
+        self.both = np.array([self.r, p]).T
         self.raised = cosines.matrix + self.r * self.r[:, None]
 
     def face(self, face: NDArray[np.intp], lift: float = 0.0) -> tuple[Array, Array, float]:

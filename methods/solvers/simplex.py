@@ -28,12 +28,17 @@ def min_norm(gramian: Array, eps: float = EPS) -> MinNorm:
     """argmin over the simplex of wᵀGw; ``eps`` is the relative rounding of G.
 
     Up to a factor w is the z >= 0 with the least ‖Jᵀz‖² + κ (Σz - 1)², for any κ > 0: next to the smallest squared norm, the 1 of 11ᵀ
-    drowns no gradient, however short.
+    drowns no gradient, however short. T = 2 has the closed form w_1 = clip((c - b) / (a + c - 2b), 0, 1).
     """
-    least = float(gramian.diagonal().min())
+    size, least = len(gramian), float(gramian.diagonal().min())
     if least == 0:
-        return MinNorm((np.arange(len(gramian)) == gramian.diagonal().argmin()).astype(np.float64), 0.0)
+        return MinNorm((np.arange(size) == gramian.diagonal().argmin()).astype(np.float64), 0.0)
     problem = gramian / least
+    if size == 2:
+        (a, b), (_, c) = problem.tolist()
+        pulls = np.array([max(c - b, 0.0), max(a - b, 0.0)])  # both are computed: 1 - w_1 would lose a w_2 below rounding
+        weights = pulls / pulls.sum() if a + c > 2 * b else np.full(2, 0.5)
+        return MinNorm(weights, _gap(problem, weights, max(8 * EPS, eps)))
     raised = Cosines.of(problem + 1.0, eps)
     pull = 1 / raised.norms[None]
     weights = nonnegative(raised, -pull, raised.noise * pull).solutions[0] / raised.norms
