@@ -336,6 +336,7 @@ def test_what_is_installed_has_its_version_for_a_release_and_needs_no_loading() 
     assert found is not None
     assert found.card.release == f"torch {torch.__version__.partition('+')[0]}"
     assert found.origin == ""
+    assert found.remedy == f"give the changed {found.card.release} a version of its own"
 
 
 def test_hyperparameters_are_what_an_object_is_made_with(tmp_path: Path) -> None:
