@@ -72,9 +72,10 @@ INTRODUCTION = """# What a step costs
 
 Written by `scripts/bench_steps`. One training step over one under equal weights (`equal`): same model, batch and optimizer (fused Adam),
 each block of steps between two blocks of `equal`, in one process on one thread. A cell is the median ratio over the rounds with its
-quartiles; bold, with the limit behind it, where the median is above what the script allows. `floor`: forward, heads and optimizer once
-and the trunk backwards T times, each timed on its own; `plain loop`: `sum(losses).backward()` and `optimizer.step()`, without a library.
-`passes`: backward passes through the trunk in a step, for each T.
+quartiles; where the median is above what the script allows the limit stands behind it, in bold where the lower quartile is above it too.
+`equal` against itself shows what the measurement adds. `floor`: forward, heads and optimizer once and the trunk backwards T times, each
+timed on its own; `plain loop`: `sum(losses).backward()` and `optimizer.step()`, without a library. `passes`: backward passes through the
+trunk in a step, for each T.
 """
 
 
