@@ -22,6 +22,11 @@ app = typer.Typer(
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where records are kept.", envvar="LOSSBENCH_RESULTS")]
 RESULTS = Path("results")
 
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Local copies of data sets: DIR/PROBLEM, or the files in DIR itself.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
+
 
 @app.command()
 def run(
@@ -41,6 +46,8 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")] = False,
     retry: Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")] = "",
     baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
+    data_dir: DataDir = None,
+    offline: Offline = False,
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
     from benchmark import commands
@@ -60,6 +67,8 @@ def run(
         dry_run=dry_run,
         retry=retry,
         baselines=baselines,
+        data_dir=data_dir,
+        offline=offline,
     )
 
 

@@ -45,6 +45,8 @@ def run(
     dry_run: bool,
     retry: str,
     baselines: bool,
+    data_dir: Path | None,
+    offline: bool,
 ) -> None:
     """Plans, runs what is missing, prints the leaderboard.
 
@@ -63,12 +65,14 @@ def run(
     entrants = plan.choose_entrants(names, settings)
     for entry in chosen.entries:
         tasks.problem(entry.problem).require()
+    where = locations(data_dir, offline)
     wanted = plan.Study(
         suite=chosen,
         entrants=entrants,
         budget=budget,
         sources=sources,
-        fingerprints={entry.problem: tasks.problem(entry.problem).fingerprint() for entry in chosen.entries},
+        fingerprints={entry.problem: tasks.problem(entry.problem).fingerprint(where) for entry in chosen.entries},
+        where=where,
     )
     store = Store(results)
     console = Console(stderr=True)
@@ -91,6 +95,17 @@ def run(
     console.print(f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {results.resolve()}")
     tuned = study.records_of(plan.tuning(wanted), store)
     _print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table")
+
+
+def locations(data_dir: Path | None, offline: bool) -> tasks.Locations:
+    """Where data may come from, as the command line says it.
+
+    Raises:
+        UsageError: ``--data-dir`` is no folder.
+    """
+    if data_dir is not None and not data_dir.is_dir():
+        raise UsageError(f"--data-dir {data_dir}: expected a folder that holds the data set, or a folder NAME a problem")
+    return tasks.Locations(data=str(data_dir.resolve()) if data_dir else None, offline=offline)
 
 
 def leaderboard(*, suite: str | None, output: str, budget: int | None, results: Path) -> None:

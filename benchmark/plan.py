@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET
 
@@ -48,6 +48,8 @@ class Study:
     """Method files and objects of the user, for the workers to load."""
     fingerprints: dict[str, str]
     """Of the data, by problem."""
+    where: tasks.Locations = field(default_factory=tasks.Locations)
+    """Where the workers may look for the data."""
 
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:

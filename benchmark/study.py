@@ -74,7 +74,7 @@ def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, devic
         specs = specs_of()
         todo = missing(specs, store, retry_failed=retry_failed)
         tally.reused += len(specs) - len(todo)
-        _run_stage(name, todo, len(specs) - len(todo), study.sources, store, executor, watch, device, tally)
+        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watch, device, tally)
     return tally
 
 
@@ -87,7 +87,7 @@ def _run_stage(
     name: str,
     todo: Sequence[TrialSpec],
     done: int,
-    sources: tuple[str, ...],
+    study: Study,
     store: Store,
     executor: Executor,
     watch: Watcher,
@@ -99,7 +99,7 @@ def _run_stage(
     from benchmark.trial import failure  # imports torch, which a finished study has no need of
 
     seen = watch(name, list(todo), done)
-    for outcome in executor.run([Job(spec, device, sources_of(spec, sources)) for spec in todo]):
+    for outcome in executor.run([Job(spec, device, sources_of(spec, study.sources), study.where) for spec in todo]):
         record, fault = outcome.record, outcome.fault
         if record is None:
             assert fault is not None, outcome  # an outcome has one of the two

@@ -22,6 +22,7 @@ def execute(job: Job) -> RunRecord:
     status: Status = "ok"
     message = ""
     environment: dict[str, str] = {}
+    session: tasks.Session | None = None
     device = machine.resolve_device(job.device)
     machine.reset_peak_memory(device)
     with _one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
@@ -30,14 +31,15 @@ def execute(job: Job) -> RunRecord:
             for path in job.sources:
                 methods.load(path)
             environment = machine.environment(device, spec.method)
-            run.train_model(tasks.problem(spec.problem).open(spec.seed, spec.batch_size, device))
+            session = tasks.problem(spec.problem).open(spec.seed, spec.batch_size, device, job.where)
+            run.train_model(session)
         except Diverged as error:
             status, message = "diverged", str(error)
         except (torch.OutOfMemoryError, MemoryError) as error:
             status, message = "oom", one_line(error)
         except Exception as error:  # noqa: BLE001 - whatever a method or problem raises is the trial's outcome, recorded with its reason
             status, message = ("oom" if "can't allocate memory" in str(error) else "error"), one_line(error)
-    events = run.balancer.events if run.balancer else {}
+    events = {**(session.events if session else {}), **(run.balancer.events if run.balancer else {})}
     if status == "ok" and any(event.endswith("_gap") for event in events):
         status, message = "degraded", f"the solver missed its certificate: {events}"
     return _record(run, status, message, events, environment, machine.peak_memory(device))

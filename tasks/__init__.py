@@ -10,6 +10,7 @@
 
 from tasks.base import Evaluation, Kind, Metric, Problem, ProblemCard, Session, Split, Task, derive
 from tasks.errors import MissingDependency, TaskError, require
+from tasks.locations import Locations
 from tasks.registry import problem, problems
 from tasks.suites import Entry, Selection, Suite, suite, suite_names
 
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "Evaluation",
     "Kind",
+    "Locations",
     "Metric",
     "MissingDependency",
     "Problem",

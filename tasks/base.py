@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.errors import require
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,11 +90,13 @@ class Session(ABC):
         model: the network; its parameters are ``shared`` plus the private heads.
         initial_losses: ``[T]`` losses of an all-zero output (log K for K classes, mean ‖y‖² for squared error); nan where undefined.
         prior_losses: ``[T]`` losses of the best constant output over the training labels (entropy, variance); nan where undefined.
+        events: what happened that a reader of the run should know, by name with its count (a batch without one valid pixel).
     """
 
     model: nn.Module
     initial_losses: tuple[float, ...]
     prior_losses: tuple[float, ...]
+    events: dict[str, int]
 
     @abstractmethod
     def shared(self) -> Sequence[nn.Parameter]:
@@ -130,12 +133,20 @@ class Problem(ABC):
         require(self.card.requires, f"problem {self.card.name!r}")
 
     @abstractmethod
-    def fingerprint(self) -> str:
-        """A hash of the data that any seed may see; part of every trial's identity."""
+    def fingerprint(self, where: Locations | None = None) -> str:
+        """A hash of the data that any seed may see; part of every trial's identity.
+
+        Raises:
+            TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
+        """
 
     @abstractmethod
-    def open(self, seed: int, batch_size: int, device: str = "cpu") -> Session:
-        """Data split, initial weights and batch order for one seed."""
+    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
+        """Data split, initial weights and batch order for one seed.
+
+        Raises:
+            TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
+        """
 
 
 def derive(seed: int, *labels: str | int) -> int:

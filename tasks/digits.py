@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.base import Metric, ProblemCard, Task
 from tasks.inmemory import Arrays, SupervisedProblem
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ class Digits(SupervisedProblem):
     validation_rows = 257
     test_rows = 360
 
-    def arrays(self) -> Arrays:
+    def arrays(self, where: Locations) -> Arrays:
         self.require()
         return _load()
 

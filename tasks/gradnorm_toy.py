@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tasks.base import Metric, ProblemCard, Task, derive
 from tasks.inmemory import Arrays, SupervisedProblem, hash_arrays
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,10 +53,10 @@ class GradNormToy(SupervisedProblem):
             learning_rate=3e-3,
         )
 
-    def arrays(self) -> Arrays:
+    def arrays(self, where: Locations) -> Arrays:
         return _generate(self.sigmas)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, where: Locations | None = None) -> str:
         """Of the random draws and the scales, not of the labels, whose last bits depend on the machine's matrix product."""
         import numpy as np
 

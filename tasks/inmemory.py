@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Problem, ProblemCard, derive
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from tasks.base import Session
-    from tasks.models import MultiTaskNet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrays:
-    """The whole data set, in its natural units.
+    """The whole data set, in its natural units, row by row; memory-mapped where it is large.
 
-    ``inputs`` is float32 ``[N, F]`` or ``[N, C, H, W]``; ``targets`` has one array a task: int64 ``[N]`` for classes and float32 ``[N, D]``
-    for regression.
+    ``inputs`` is float32 ``[N, F]`` or ``[N, C, H, W]``, or whatever the problem's session turns into that. Under cross-entropy and squared
+    error ``targets`` has one array a task: int64 ``[N]`` for classes and float32 ``[N, D]`` for regression.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[Any]
     targets: tuple[NDArray[Any], ...]
 
 
@@ -60,39 +61,52 @@ def hash_arrays(arrays: Iterable[NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-class SupervisedProblem(Problem):
-    """A problem that is its arrays and its network; :class:`tasks.supervised.SupervisedSession` does the rest.
+class InMemoryProblem(Problem):
+    """A problem that is its arrays, its network and its session (a :class:`tasks.memory.MemorySession`).
 
     Attributes:
-        outputs: outputs of each head: K for K classes, D for a regression of D columns.
         validation_rows, test_rows: sizes of the two held-out sets; the remainder trains.
     """
 
-    outputs: tuple[int, ...]
     validation_rows: int
     test_rows: int
 
     @abstractmethod
-    def arrays(self) -> Arrays:
-        """The data; read or generated once a process.
+    def arrays(self, where: Locations) -> Arrays:
+        """The data; read or generated once a process. The arrays may be memory-mapped.
 
         Raises:
             MissingDependency: the package that ships it is not installed.
+            TaskError: the data cannot be had, or is not what it should be.
         """
 
+    def indices(self, rows: int, seed: int) -> Indices:
+        """The three sets of this seed; overridden where the data set comes with a test set of its own."""
+        return split(self.card, rows, self.validation_rows, self.test_rows, seed)
+
     @abstractmethod
-    def network(self) -> MultiTaskNet:
-        """A freshly initialised network; the caller seeds torch's generator."""
+    def network(self) -> nn.Module:
+        """A freshly initialised network with ``trunk``, ``heads`` and ``last_shared``; the caller seeds torch's generator."""
+
+    def fingerprint(self, where: Locations | None = None) -> str:
+        arrays = self.arrays(where or Locations())
+        return hash_arrays((arrays.inputs, *arrays.targets))
+
+
+class SupervisedProblem(InMemoryProblem):
+    """Classes and regressions under cross-entropy and squared error; :class:`tasks.supervised.SupervisedSession` does the rest.
+
+    Attributes:
+        outputs: outputs of each head: K for K classes, D for a regression of D columns.
+    """
+
+    outputs: tuple[int, ...]
 
     def whole(self, losses: Sequence[float], initial_losses: Sequence[float]) -> dict[str, float]:
         """The card's ``extra_metrics`` from the losses ``[T]`` of a split and the session's initial losses ``[T]``."""
         return {}
 
-    def fingerprint(self) -> str:
-        arrays = self.arrays()
-        return hash_arrays((arrays.inputs, *arrays.targets))
-
-    def open(self, seed: int, batch_size: int, device: str = "cpu") -> Session:
+    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
         from tasks.supervised import SupervisedSession
 
-        return SupervisedSession(self, seed, batch_size, device)
+        return SupervisedSession(self, seed, batch_size, device, where)

@@ -54,6 +54,7 @@ class LandscapeSession(Session):
         self._scale = problem.scale
         self.point = Point(problem.start(seed)).to(device)
         self.model: nn.Module = self.point
+        self.events: dict[str, int] = {}
 
     def shared(self) -> Sequence[nn.Parameter]:
         return [self.point.x]

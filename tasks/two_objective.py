@@ -17,6 +17,7 @@ from math import log, tanh
 from typing import TYPE_CHECKING
 
 from tasks.base import Metric, Problem, ProblemCard, Task, derive
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +64,10 @@ class TwoObjective(Problem):
         first, second = np.random.default_rng(derive(seed, self.card.name, "start")).uniform(-10, 10, 2).tolist()
         return first, second
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, where: Locations | None = None) -> str:
         return hashlib.blake2b(repr((self.scale, self.starts, FLOOR)).encode(), digest_size=10).hexdigest()
 
-    def open(self, seed: int, batch_size: int, device: str = "cpu") -> Session:
+    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
         from tasks.landscape import LandscapeSession
 
         return LandscapeSession(self, seed, device)

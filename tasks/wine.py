@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.base import Metric, ProblemCard, Task
 from tasks.inmemory import Arrays, SupervisedProblem
+from tasks.locations import Locations
 
 if TYPE_CHECKING:
     from tasks.models import MultiTaskNet
@@ -37,7 +38,7 @@ class Wine(SupervisedProblem):
     validation_rows = 40
     test_rows = 54
 
-    def arrays(self) -> Arrays:
+    def arrays(self, where: Locations) -> Arrays:
         self.require()
         return _load()
 

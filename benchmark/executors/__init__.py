@@ -12,6 +12,7 @@ from typing import Literal, Protocol, Self, cast
 import msgspec
 
 from benchmark.records import RunRecord, TrialSpec
+from tasks.locations import Locations
 
 DEFAULT_WORK = "benchmark.trial:execute"
 
@@ -27,6 +28,8 @@ class Job(msgspec.Struct, frozen=True):
     device: str
     sources: tuple[str, ...] = ()
     """User method files and objects that the worker must load before it can build the method."""
+    where: Locations = msgspec.field(default_factory=Locations)
+    """Where the problem may look for its data."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 import tasks
-from tasks import supervised
+from tasks import memory
 from tasks.digits import ink, slant
 from tasks.gradnorm_toy import GradNormToy
 from tasks.inmemory import Arrays, SupervisedProblem, split
+from tasks.locations import Locations
+from tasks.memory import Held
 from tasks.models import MultiTaskNet
-from tasks.supervised import SupervisedSession, standardise
+from tasks.supervised import Standardiser, SupervisedSession
 from tasks.wine import Wine
 
 ALL = 10**9  # a batch size above the training set: all of it
@@ -29,7 +31,7 @@ def known(name: str) -> SupervisedProblem:
 @pytest.mark.parametrize("name", NAMES)
 def test_splits_are_disjoint_and_cover_everything(name: str) -> None:
     problem = known(name)
-    rows = len(problem.arrays().inputs)
+    rows = len(problem.arrays(Locations()).inputs)
     seeds = [split(problem.card, rows, problem.validation_rows, problem.test_rows, seed) for seed in range(3)]
     for cut in seeds:
         assert sorted(np.concatenate([cut.train, cut.validation, cut.test]).tolist()) == list(range(rows))
@@ -49,7 +51,7 @@ def test_an_epoch_visits_every_row_once_and_drops_the_ragged_batch() -> None:
         seen = torch.cat([session.batch(epoch * per_epoch + i)[0] for i in range(per_epoch)])
         assert len(torch.unique(seen, dim=0)) == len(seen) == per_epoch * size
     assert not torch.equal(session.batch(0)[0], session.batch(per_epoch)[0])
-    assert len(whole) == len(problem.arrays().inputs) - problem.validation_rows - problem.test_rows
+    assert len(whole) == len(problem.arrays(Locations()).inputs) - problem.validation_rows - problem.test_rows
     assert torch.equal(torch.unique(whole, dim=0), torch.unique(problem.open(0, ALL).batch(1)[0], dim=0))
 
 
@@ -57,7 +59,8 @@ def numbered(name: str, seed: int, size: int) -> SupervisedSession:
     """A session whose training inputs are the numbers of their rows."""
     session = known(name).open(seed, size)
     assert isinstance(session, SupervisedSession)
-    session._train = (torch.arange(session._rows), *session._train[1:])
+    assert isinstance(session._train, Held)
+    session._train = Held((torch.arange(session._rows), *session._train.rows[1:]))
     return session
 
 
@@ -120,8 +123,8 @@ def test_prior_losses_are_those_of_the_best_constant(name: str) -> None:
 
 def test_nothing_is_taken_from_held_out_rows() -> None:
     class Altered(Wine):
-        def arrays(self) -> Arrays:
-            original = super().arrays()
+        def arrays(self, where: Locations) -> Arrays:
+            original = super().arrays(where)
             cut = split(self.card, len(original.inputs), self.validation_rows, self.test_rows, seed=0)
             held_out = np.concatenate([cut.validation, cut.test])
             inputs, *targets = (array.copy() for array in (original.inputs, *original.targets))
@@ -142,7 +145,7 @@ def test_nothing_is_taken_from_held_out_rows() -> None:
 def test_standardised_training_inputs(shape: tuple[int, ...]) -> None:
     inputs = np.random.default_rng(0).normal(5, 3, shape).astype(np.float32)
     inputs[:, 0] = 7  # a constant column is only centred
-    scaled = standardise(inputs, inputs[:40])
+    scaled = Standardiser(inputs[:40])(inputs)
     axes = tuple(axis for axis in range(len(shape)) if axis != 1)
     assert scaled[:40].mean(axes) == pytest.approx(0, abs=1e-5)
     assert scaled[:40].std(axes)[1:] == pytest.approx(1, abs=1e-5)
@@ -154,11 +157,11 @@ def test_standardised_training_inputs(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("which", ["validation", "test"])
 @pytest.mark.parametrize("chunk", [8192, 100])
 def test_evaluation_equals_numpy(monkeypatch: pytest.MonkeyPatch, name: str, which: tasks.Split, chunk: int) -> None:
-    monkeypatch.setattr(supervised, "_CHUNK", chunk)
+    monkeypatch.setattr(SupervisedSession, "chunk", chunk)
     problem = known(name)
     session = problem.open(3, 64)
     assert isinstance(session, SupervisedSession)
-    arrays = problem.arrays()
+    arrays = problem.arrays(Locations())
     cut = split(problem.card, len(arrays.inputs), problem.validation_rows, problem.test_rows, 3)
     rows = getattr(cut, which)
     training = arrays.inputs[cut.train].astype(np.float64)
@@ -214,7 +217,7 @@ def test_evaluation_leaves_modes_statistics_and_random_state_alone() -> None:
 
 def test_modes_are_restored_after_an_error() -> None:
     session = Fragile().open(0, 32)
-    with pytest.raises(RuntimeError), supervised.evaluating(session.model):
+    with pytest.raises(RuntimeError), memory.evaluating(session.model):
         raise RuntimeError
     assert all(module.training for module in session.model.modules())
 
@@ -252,7 +255,7 @@ def test_digit_labels() -> None:
 
 
 def test_digits_and_wine_are_the_published_sets() -> None:
-    digits, wine = known("digits").arrays(), known("wine").arrays()
+    digits, wine = known("digits").arrays(Locations()), known("wine").arrays(Locations())
     assert digits.inputs.shape == (1797, 1, 8, 8)
     assert digits.inputs.min() == 0
     assert digits.inputs.max() == 1
@@ -266,7 +269,7 @@ def test_digits_and_wine_are_the_published_sets() -> None:
 
 
 def test_gradnorm_toy_is_its_formula() -> None:
-    arrays = known("gradnorm_toy").arrays()
+    arrays = known("gradnorm_toy").arrays(Locations())
     assert arrays.inputs.shape == (12_000, 250)
     assert [target.shape for target in arrays.targets] == [(12_000, 100)] * 2
     assert arrays.inputs.min() >= 0
@@ -278,7 +281,7 @@ def test_gradnorm_toy_is_its_formula() -> None:
     assert np.mean(np.abs(arrays.targets[0]) > 0.99) > 0.9  # saturated, as published
     renamed = GradNormToy("other", sigmas=(1.0, 10.0), steps=1)
     assert renamed.fingerprint() != tasks.problem("gradnorm_toy").fingerprint()
-    assert known("gradnorm_toy").arrays() is arrays  # once a process
+    assert known("gradnorm_toy").arrays(Locations()) is arrays  # once a process
 
 
 @pytest.mark.parametrize("name", ["digits", "wine"])
