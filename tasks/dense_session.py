@@ -1,0 +1,69 @@
+"""The session of problems with several labels for every pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from tasks.dense import DenseMeter, DenseTask
+from tasks.errors import TaskError
+from tasks.inmemory import Arrays, InMemoryProblem
+from tasks.locations import Locations
+from tasks.memory import MemorySession, Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class DenseSession(MemorySession):
+    """Inputs are images ``[N, 3, H, W]``: uint8, or floats in [0, 1], which are centred by the mean and deviation of the training rows' channels.
+
+    A training batch in which no pixel has a label of a task is an event, ``unlabelled_NAME``; that loss is 0 and moves nothing.
+    """
+
+    chunk = 32
+
+    def __init__(
+        self,
+        problem: InMemoryProblem,
+        tasks: Sequence[DenseTask],
+        seed: int,
+        batch_size: int,
+        device: str = "cpu",
+        where: Locations | None = None,
+        per_batch: int | None = None,
+    ) -> None:
+        self._tasks = dict(zip([task.name for task in problem.card.tasks], tasks, strict=True))
+        self._per_batch = per_batch
+        super().__init__(problem, seed, batch_size, device, where)
+
+    def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        self._unit = np.float32(1 / 255 if arrays.inputs.dtype == np.uint8 else 1)
+        constants = {}
+        for (name, task), stored in zip(self._tasks.items(), arrays.targets, strict=True):
+            constants[name] = task.constants(stored, train)
+            if math.isnan(constants[name][0]):
+                raise TaskError(f"problem {self.problem.card.name!r}: no pixel of the training images has a label of {name!r}; check the data")
+        initial, prior = zip(*constants.values(), strict=True)
+        return initial, prior
+
+    def prepare(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        centred: NDArray[np.float32] = inputs.astype(np.float32) * (4 * self._unit) - np.float32(2)
+        return centred
+
+    def criteria(self, outputs: Sequence[Tensor], rows: Rows) -> list[Tensor]:
+        losses = []
+        for (name, task), output, stored in zip(self._tasks.items(), outputs, rows[1:], strict=True):
+            target = task.decode(stored)
+            if not bool(task.valid(target).any()):
+                key = f"unlabelled_{name}"
+                self.events[key] = self.events.get(key, 0) + 1
+            losses.append(task.loss(output, target))
+        return losses
+
+    def meter(self) -> DenseMeter:
+        return DenseMeter(self._tasks, self._per_batch)
