@@ -51,7 +51,7 @@ class Rooms(InMemoryProblem):
             Task("depth", "regression", "absolute error in metres, missing depth left out", DEPTH),
             Task("normals", "regression", "1 - cosine, missing normals left out", NORMALS),
         ),
-        steps=300,
+        steps=250,
         batch_size=8,
         learning_rate=3e-3,
     )
