@@ -154,7 +154,7 @@ class Problem(ABC):
             TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
         """
         self.require()
-        return "ships with its package: nothing to prepare"
+        return "nothing to prepare: it ships with its package or is generated"
 
     @abstractmethod
     def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
