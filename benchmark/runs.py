@@ -16,7 +16,7 @@ from benchmark.records import FINISHED, MetricInfo, RunRecord
 NO_METRICS = "no metrics"
 """Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
 
-_SETTING = ("data", "steps", "batch_size", "eval_every", "optimizer", "selection", "precision")
+_SETTING = ("data", "steps", "batch_size", "halve_every", "eval_every", "optimizer", "selection", "precision")
 """Fields of the spec that must agree among all runs of one problem before they may be compared."""
 
 

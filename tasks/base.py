@@ -75,6 +75,8 @@ class ProblemCard:
     steps: int
     batch_size: int
     learning_rate: float
+    halve_every: int | None = None
+    """Steps after which the learning rate is halved, again and again; None: it is constant."""
 
     def metrics(self) -> dict[str, Metric]:
         """Every metric by the key that records use: ``task/metric``, or the bare name for one of the whole problem."""
@@ -154,7 +156,7 @@ class Problem(ABC):
             TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
         """
         self.require()
-        return "ships with its package: nothing to prepare"
+        return "nothing to prepare: it ships with its package or is generated"
 
     @abstractmethod
     def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:

@@ -82,7 +82,7 @@ def lookup(folder: Path) -> Manifest | None:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             if (array.dtype.str, array.shape, path.stat().st_size) != (stored.dtype, stored.shape, stored.size):
                 return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if manifest.format == FORMAT else None
 
@@ -125,12 +125,12 @@ def write(
                         if name not in files:
                             files[name] = _Growing(temporary / f"{name}.npy", array)
                         files[name].append(array)
+            with _writing(problem, folder.parent):
+                kept = {name: file.finish() for name, file in sorted(files.items())}
         finally:
             for file in files.values():
-                with _writing(problem, folder.parent):
-                    file.close()
+                file.abandon()
         with _writing(problem, folder.parent):
-            kept = {name: file.finish() for name, file in sorted(files.items())}
             digest = hashlib.blake2b(json.dumps(splits).encode(), digest_size=10)
             for name, file in sorted(files.items()):
                 digest.update(f"{name}{kept[name].dtype}{kept[name].shape}".encode() + file.digest.digest())
@@ -206,20 +206,20 @@ class _Growing:
         self._file.write(view)
         self.rows += len(rows)
 
-    def close(self) -> None:
-        if not self._file.closed:
-            try:
-                self._file.seek(0)
-                self._header()
-                self._start_again = self._file.tell()
-                self._file.flush()
-                os.fsync(self._file.fileno())
-            finally:
-                self._file.close()
-
     def finish(self) -> Stored:
-        assert self._start_again == self._start, "numpy pads its headers for a growing first dimension"
+        """Corrects the header, and closes the file when all of it is on the disk."""
+        self._file.seek(0)
+        self._header()
+        assert self._file.tell() == self._start, "numpy pads its headers for a growing first dimension"
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
         return Stored(self.dtype.str, (self.rows, *self.row), self._path.stat().st_size)
+
+    def abandon(self) -> None:
+        """Closes a file that was not finished; what its buffer could not write is lost with it."""
+        with suppress(OSError):
+            self._file.close()
 
     def _header(self) -> None:
         import numpy as np

@@ -53,9 +53,19 @@ class DenseTask(ABC):
 
     Attributes:
         channels: outputs a pixel.
+        mode: how targets are interpolated where an image is enlarged.
     """
 
     channels: int
+    mode: Literal["nearest", "bilinear"] = "nearest"
+
+    def zoom(self, stored: Tensor, scale: float) -> Tensor:
+        """Stored targets of an image that was enlarged ``scale`` times."""
+        return stored
+
+    def mirror(self, stored: Tensor) -> Tensor:
+        """Stored targets ``[B, ..., W]``, already reversed along x, of an image that was."""
+        return stored
 
     @abstractmethod
     def decode(self, stored: Tensor) -> Tensor:
@@ -168,10 +178,17 @@ def pixel_accuracy(confusion: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Depth(DenseTask):
-    """A positive number; stored ``[B, H, W]`` or ``[B, 1, H, W]`` in units of ``unit``, 0 where it is missing."""
+    """A positive number; stored ``[B, H, W]`` or ``[B, 1, H, W]`` in units of ``unit``, 0 where it is missing.
+
+    With ``inverse`` it is one over the depth, as a disparity is, and grows where an image is enlarged.
+    """
 
     unit: float = 1.0
+    inverse: bool = False
     channels = 1
+
+    def zoom(self, stored: Tensor, scale: float) -> Tensor:
+        return stored * scale if self.inverse else stored / scale
 
     def decode(self, stored: Tensor) -> Tensor:
         metres = stored.float() * self.unit
@@ -218,21 +235,20 @@ class _DepthTally(Tally):
 
 @dataclass(frozen=True, slots=True)
 class Normals(DenseTask):
-    """A direction; stored ``[B, 3, H, W]`` at length 1 / ``unit``, the zero vector where it is missing.
-
-    ``missing`` is what counts as the zero vector. ``"zero"``: all three components are 0. ``"zero_sum"``: their sum is, as in the code behind the
-    published numbers, which also leaves out the few directions whose components cancel.
-    """
+    """A direction, x first; stored ``[B, 3, H, W]`` at length 1 / ``unit``, the zero vector where it is missing."""
 
     unit: float = 1.0
-    missing: Literal["zero", "zero_sum"] = "zero"
     channels = 3
+    mode = "bilinear"
+
+    def mirror(self, stored: Tensor) -> Tensor:
+        return torch.cat([-stored[:, :1], stored[:, 1:]], 1)
 
     def decode(self, stored: Tensor) -> Tensor:
         return stored.float() * self.unit
 
     def valid(self, target: Tensor) -> Tensor:
-        return (target != 0).any(1, keepdim=True) if self.missing == "zero" else target.sum(1, keepdim=True) != 0
+        return (target != 0).any(1, keepdim=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         valid = self.valid(target)

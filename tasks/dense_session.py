@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from tasks.augment import zoom_and_mirror
 from tasks.dense import DenseMeter, DenseTask
 from tasks.errors import TaskError
 from tasks.inmemory import Arrays, InMemoryProblem
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 
 class DenseSession(MemorySession):
-    """Inputs are images ``[N, 3, H, W]``: uint8, or floats in [0, 1], which are centred by the mean and deviation of the training rows' channels.
+    """Inputs are images ``[N, 3, H, W]``: uint8, which reach the network in -2 .. 2, or floats in [0, 1], which reach it as they are.
 
     A training batch in which no pixel has a label of a task is an event, ``unlabelled_NAME``; that loss is 0 and moves nothing.
+    ``augments`` asks for :func:`tasks.augment.zoom_and_mirror`, ``per_batch`` for the further metrics of :class:`tasks.dense.DenseMeter`.
     """
 
     chunk = 32
@@ -35,14 +37,15 @@ class DenseSession(MemorySession):
         batch_size: int,
         device: str = "cpu",
         where: Locations | None = None,
+        augments: bool = False,
         per_batch: int | None = None,
     ) -> None:
+        self.augments = augments
         self._tasks = dict(zip([task.name for task in problem.card.tasks], tasks, strict=True))
         self._per_batch = per_batch
         super().__init__(problem, seed, batch_size, device, where)
 
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        self._unit = np.float32(1 / 255 if arrays.inputs.dtype == np.uint8 else 1)
         constants = {}
         for (name, task), stored in zip(self._tasks.items(), arrays.targets, strict=True):
             constants[name] = task.constants(stored, train)
@@ -52,8 +55,11 @@ class DenseSession(MemorySession):
         return initial, prior
 
     def prepare(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        centred: NDArray[np.float32] = inputs.astype(np.float32) * (4 * self._unit) - np.float32(2)
-        return centred
+        pixels = inputs.astype(np.float32)
+        return pixels * np.float32(4 / 255) - np.float32(2) if inputs.dtype == np.uint8 else pixels
+
+    def augment(self, rows: Rows, draws: np.random.Generator) -> Rows:
+        return zoom_and_mirror(rows, list(self._tasks.values()), draws)
 
     def criteria(self, outputs: Sequence[Tensor], rows: Rows) -> list[Tensor]:
         losses = []

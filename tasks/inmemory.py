@@ -116,7 +116,7 @@ class SupervisedProblem(InMemoryProblem):
     """Classes and regressions under cross-entropy and squared error; :class:`tasks.supervised.SupervisedSession` does the rest.
 
     Attributes:
-        outputs: outputs of each head: K for K classes, D for a regression of D columns.
+        outputs: outputs of each head: K for K classes (1 for two under a single logit), D for a regression of D columns.
     """
 
     outputs: tuple[int, ...]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from tasks import digits, gradnorm_toy, rooms, two_objective, wine
+from tasks import cityscapes, credit, digits, gradnorm_toy, multimnist, nyuv2, rooms, two_objective, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (*digits.PROBLEMS, *wine.PROBLEMS, *two_objective.PROBLEMS, *gradnorm_toy.PROBLEMS, *rooms.PROBLEMS)
+_PROBLEMS: tuple[Problem, ...] = (
+    *digits.PROBLEMS,
+    *wine.PROBLEMS,
+    *credit.PROBLEMS,
+    *multimnist.PROBLEMS,
+    *rooms.PROBLEMS,
+    *nyuv2.PROBLEMS,
+    *cityscapes.PROBLEMS,
+    *two_objective.PROBLEMS,
+    *gradnorm_toy.PROBLEMS,
+)
 
 
 def problems() -> dict[str, Problem]:
