@@ -1,8 +1,8 @@
 """Random zoom, crop and mirror of images with all their labels, so that what is seen and what is labelled stay one scene.
 
-As in the MTAN lineage: a scale of 1, 1.2 or 1.5 and a place, drawn for every image; the part of the image that fills it at that scale; half of them
-mirrored. Images and normals are interpolated linearly, classes and depth are taken from the nearest pixel. What is nearer looks larger:
-depth is divided by the scale. In the mirror x turns round: so does the normals' x.
+As in the MTAN lineage: a scale of 1, 1.2 or 1.5 and a place, drawn for every image; the part of it that fills the frame at that scale;
+half of them mirrored. Images and normals are interpolated linearly, classes and depth are taken from the nearest pixel. What is nearer
+looks larger: depth is divided by the scale. In the mirror x turns round: so does the normals' x.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def zoom_and_mirror(rows: Rows, tasks: Sequence[DenseTask], draws: np.random.Gen
 
 
 def crop(stored: Tensor, top: int, left: int, window: tuple[int, int], mode: str) -> Tensor:
-    """The window ``[h, w]`` at (top, left) of ``[1, H, W]`` or ``[1, C, H, W]``, enlarged to H x W again; a floating type where ``mode`` is bilinear."""
+    """The window ``[h, w]`` at (top, left) of ``[1, H, W]`` or ``[1, C, H, W]``, enlarged to H x W again.
+
+    Pixels stay of their type where ``mode`` is nearest, and are float32 where it is bilinear.
+    """
     part = stored[..., top : top + window[0], left : left + window[1]]
     flat = part if part.ndim == 4 else part[:, None]
     if mode == "nearest":

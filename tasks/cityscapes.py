@@ -1,7 +1,7 @@
 """Cityscapes with two tasks, as multi-task papers of the MTAN lineage train on it: classes and inverse depth of street scenes.
 
-Published recipe and metrics as in :mod:`tasks.nyuv2`. The hub copy's schema could not be read when this was written, so it is found out at run
-time: the columns go by any of several names, and the labels are either MTAN's 7 classes or the 19 that these are groups of, which are
+Published recipe and metrics as in :mod:`tasks.nyuv2`. The hub copy's schema could not be read when this was written, so it is found out at
+run time: the columns go by any of several names, and the labels are either MTAN's 7 classes or the 19 that these are groups of, which are
 then grouped. The 500 images of ``validation`` are the published test set; a tenth of the training images validates.
 """
 
@@ -88,7 +88,9 @@ class Cityscapes(HubProblem):
         label = np.where(label == 255, -1, label)
         if label.max() >= len(GROUPS):
             row = int((label >= len(GROUPS)).any((1, 2)).argmax())
-            raise TaskError(f"{rows.place(row)}: segmentation is {int(label[row].max())}; expected -1, 255 or one of 7 or 19 classes from 0")
+            raise TaskError(
+                f"{rows.place(row)}: segmentation is {int(label[row].max())}; expected -1, 255 or one of 7 or 19 classes from 0"
+            )
         return {
             "image": np.asarray(rows["image"]).astype(np.float16),
             "segmentation": label.astype(np.int8),

@@ -1,4 +1,4 @@
-"""What is asked of every pixel: a class, a depth, a surface normal; the loss, metrics and constants of each, blind where labels are missing.
+"""What is asked of every pixel: a class, a depth, a surface normal; losses, metrics and constants, blind where labels are missing.
 
 Let p be the prediction, g the target, and N the number of valid pixels of everything that is looked at together.
 
@@ -313,8 +313,8 @@ def angles(one: Tensor, two: Tensor) -> Tensor:
 class DenseMeter:
     """Everything over a split, pooled.
 
-    ``per_batch`` adds what papers of the MTAN lineage print instead: depth and normal metrics of every ``per_batch`` images in turn, and the mean of those
-    (a median of medians' mean, which a pooled median is not). They are keyed ``NAME_METRIC_per_batch``.
+    ``per_batch`` adds what papers of the MTAN lineage print instead: depth and normal metrics of every ``per_batch`` images in turn, and
+    the mean of those (for the median, a mean of medians, which is no median). They are keyed ``NAME_METRIC_per_batch``.
     """
 
     def __init__(self, tasks: dict[str, DenseTask], per_batch: int | None = None) -> None:
@@ -339,7 +339,8 @@ class DenseMeter:
         Raises:
             TaskError: a task has no valid pixel in all of the split.
         """
-        losses, metrics = [], {}
+        losses = []
+        metrics: dict[str, float] = {}
         for name, tally in self._tallies.items():
             loss, found = tally.compute()
             if math.isnan(loss):

@@ -50,7 +50,9 @@ class DenseSession(MemorySession):
         for (name, task), stored in zip(self._tasks.items(), arrays.targets, strict=True):
             constants[name] = task.constants(stored, train)
             if math.isnan(constants[name][0]):
-                raise TaskError(f"problem {self.problem.card.name!r}: no pixel of the training images has a label of {name!r}; check the data")
+                raise TaskError(
+                    f"problem {self.problem.card.name!r}: no pixel of the training images has a label of {name!r}; check the data"
+                )
         initial, prior = zip(*constants.values(), strict=True)
         return initial, prior
 

@@ -28,7 +28,8 @@ class Trunk(nn.Module):
         self.up = nn.ModuleList([block(below + beside, beside) for beside, below in pairwise(widths)][::-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        features, skips = images, []
+        features: Tensor = images
+        skips: list[Tensor] = []
         for down in self.down:
             features = down(features)
             skips.append(features)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import Metric, ProblemCard, Task
+from tasks.base import ProblemCard, Task
 from tasks.hub import Cached, HubProblem, Source
 from tasks.inmemory import Arrays
 from tasks.locations import Locations

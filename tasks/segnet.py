@@ -1,8 +1,8 @@
 """SegNet (Badrinarayanan et al., 2017) as multi-task papers use it, shared by all tasks up to the heads, or with MTAN's attention.
 
-Five stages of convolutions go down, each to half the size by max-pooling, and five go up again by un-pooling to where the maxima were. Height and
-width of the images are multiples of 32. Written after the papers; widths and depths are those of the MTAN lineage (64 to 512 channels, one or
-two convolutions beside the first of each stage).
+Five stages of convolutions go down, each to half the size by max-pooling, and five go up again by un-pooling to where the maxima were.
+Height and width of the images are multiples of 32. Written after the papers; widths and depths are those of the MTAN lineage (64 to 512
+channels, one or two convolutions beside the first of each stage).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Body(nn.Module):
             features, place = max_pool2d(down[-1][1], 2, return_indices=True)
             places.append(place)
         for stage in self.up:
-            up.append(stage(max_unpool2d(features, places.pop(), 2)))
+            up.append(stage(max_unpool2d(features, places.pop(), (2, 2))))
             features = up[-1][1]
         return down, up
 
@@ -71,7 +71,7 @@ class SegNet(nn.Module):
 
     @property
     def last_shared(self) -> nn.Module:
-        return self.trunk.up[-1].rest[-1]  # type: ignore[union-attr, index, return-value]
+        return self.trunk.up[-1].rest[-1]  # type: ignore[index, return-value]
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Outputs ``[B, channels_t, H, W]`` and the representation ``[B, widths[0], H, W]``."""
@@ -130,8 +130,8 @@ class Attention(nn.Module):
 class Mtan(nn.Module):
     """The multi-task attention network (Liu et al., CVPR 2019) on a SegNet.
 
-    Every task attends to features of all ten stages, so that no single representation stands between the shared parameters and the tasks: the
-    forward pass returns none. ``last_shared`` is the body's last convolution, whose features every task's last mask multiplies.
+    Every task attends to features of all ten stages, so that no single representation stands between the shared parameters and the tasks:
+    the forward pass returns none. ``last_shared`` is the body's last convolution, whose features every task's last mask multiplies.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int] = WIDTHS) -> None:
@@ -141,7 +141,7 @@ class Mtan(nn.Module):
 
     @property
     def last_shared(self) -> nn.Module:
-        return self.trunk.body.up[-1].rest[-1]  # type: ignore[union-attr, index, return-value]
+        return self.trunk.body.up[-1].rest[-1]  # type: ignore[index, return-value]
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], None]:
         """Outputs ``[B, channels_t, H, W]``."""

@@ -1,9 +1,10 @@
 """Ray-cast indoor scenes with the labels of NYUv2: 13 classes, depth and surface normals of every pixel.
 
-Nothing is downloaded: the scenes are drawn, furnished and rendered here (``furnish``, ``raycast``, ``render``), once, in some ten seconds, and
-then memory-mapped from the cache. Every number on the way is the result of + - * /, square roots, comparisons and roundings, in an order that is
-written out, and of PCG64's raw bits, which numpy keeps as they are: so all machines see the same bytes, and a test compares a scene with its
-checksum. The fingerprint that trials carry is therefore one of the parameters, the version and the first draws, and needs no rendering.
+Nothing is downloaded: the scenes are drawn, furnished and rendered here (``furnish``, ``raycast``, ``render``), once, in some ten seconds,
+and then memory-mapped from the cache. Every number on the way is the result of + - * /, square roots, comparisons and roundings, in an
+order that is written out, and of PCG64's raw bits, which numpy keeps as they are: so all machines see the same bytes, and a test compares
+a scene with its checksum. The fingerprint that trials carry is therefore one of the parameters, the version and the first draws, and needs
+no rendering.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class Draws:
     def many(self, *shape: int) -> Floats:
         """Uniform in [0, 1), of this shape."""
         raw = self._bits.random_raw(math.prod(shape))
-        return ((raw >> np.uint64(11)) * 2.0**-53).reshape(shape)
+        uniform: Floats = ((raw >> np.uint64(11)) * np.float64(2.0**-53)).reshape(shape)
+        return uniform
 
     def between(self, low: float, high: float) -> float:
         """Uniform in [low, high)."""
@@ -58,4 +59,5 @@ def lattice(*coordinates: NDArray[np.int64], salt: NDArray[np.int64] | int = 0) 
         mixed = (mixed ^ coordinate.astype(np.uint32)) * np.uint32(0xCC9E2D51)
         mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
         mixed = mixed ^ (mixed >> np.uint32(13))
-    return mixed * 2.0**-32
+    uniform: Floats = mixed * np.float64(2.0**-32)
+    return uniform

@@ -151,7 +151,10 @@ def table(draw: Draws) -> Piece:
     width, depth = draw.between(0.9, 1.5), draw.between(0.6, 0.9)
     height = draw.between(0.38, 0.48) if low else draw.between(0.7, 0.78)
     look = _wood(draw)
-    parts = [Part(TABLE, (0, height - 0.03, 0), (width / 2, 0.03, depth / 2), look), *_legs(TABLE, width, depth, height - 0.06, 0.035, look)]
+    parts = [
+        Part(TABLE, (0, height - 0.03, 0), (width / 2, 0.03, depth / 2), look),
+        *_legs(TABLE, width, depth, height - 0.06, 0.035, look),
+    ]
     return Piece(width, depth, parts, [(0, 0, width / 2, depth / 2, height)])
 
 
@@ -279,7 +282,9 @@ class _Builder:
             else:
                 slope = draw.between(-1, 1)
                 long = float(np.sqrt(1 + slope * slope))
-                turn = draw.choice([(1 / long, slope / long), (-1 / long, slope / long), (slope / long, 1 / long), (slope / long, -1 / long)])
+                turn = draw.choice(
+                    [(1 / long, slope / long), (-1 / long, slope / long), (slope / long, 1 / long), (slope / long, -1 / long)]
+                )
                 x, z = draw.between(0.3, width - 0.3), draw.between(1.3, length - 0.3)
             cos, sin = abs(turn[0]), abs(turn[1])
             half_x, half_z = (cos * piece.width + sin * piece.depth) / 2, (sin * piece.width + cos * piece.depth) / 2
@@ -301,7 +306,9 @@ def furnish(draw: Draws) -> Scene:
     glow = _hang(draw, builder)
 
     wall, ceiling = _tint(draw, 0.5, 0.75, 0.1), _tint(draw, 0.75, 0.88, 0.03)
-    ground = _wood(draw) if draw.chance(0.6) else Look(CHECKER, draw.between(0.3, 0.6), _tint(draw, 0.3, 0.6, 0.06), _tint(draw, 0.4, 0.7, 0.06))
+    ground = (
+        _wood(draw) if draw.chance(0.6) else Look(CHECKER, draw.between(0.3, 0.6), _tint(draw, 0.3, 0.6, 0.06), _tint(draw, 0.4, 0.7, 0.06))
+    )
     paper = Look(draw.choice([PLAIN, BLOTCHES, PLANKS]), draw.between(0.25, 0.5), wall, _shade(wall, draw.between(0.85, 1.1)))
     looks = [ground, Look(PLAIN, 1.0, ceiling, ceiling), *([paper] * 4)]
     labels = [FLOOR, CEILING, WALL, WALL, WALL, WALL]
@@ -342,7 +349,9 @@ def _hang(draw: Draws, builder: _Builder) -> list[tuple[Triple, Colour]]:
             up = min(draw.between(1.4, 1.75), height - 0.1 - half_y)
             if glass:
                 sky = draw.between(0.75, 1.25)
-                part = Part(WINDOW, (0, up, 0), (half_x, half_y, 0.03), Look(PANES, 1.0, (0.8 * sky, 0.92 * sky, 1.05 * sky), (0.75, 0.73, 0.7)))
+                part = Part(
+                    WINDOW, (0, up, 0), (half_x, half_y, 0.03), Look(PANES, 1.0, (0.8 * sky, 0.92 * sky, 1.05 * sky), (0.75, 0.73, 0.7))
+                )
             else:
                 picture = Look(PICTURE, draw.between(0.07, 0.16), _tint(draw, 0.2, 0.7, 0.1), (float(draw.index(1000)), 0, 0))
                 part = Part(PAINTING, (0, up, 0), (half_x, half_y, 0.015), picture)

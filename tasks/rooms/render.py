@@ -2,8 +2,9 @@
 
 The colour image has textures, up to three lights with shadows, and noise that grows with the light. Depth is missing (0) where a
 structured-light camera loses it: far away, at grazing angles, on black and on glass, beside edges, and here and there. Normals, which
-such cameras get from depth, are missing besides along edges. Labels are missing (-1) on things of no class and on some edge pixels, as where
-annotators' outlines do not meet. Where depth, labels and normals exist they are those of the exact geometry, rounded to their storage.
+such cameras get from depth, are missing besides along edges. Labels are missing (-1) on things of no class and on some edge pixels, as
+where annotators' outlines do not meet. Where depth, labels and normals exist they are those of the exact geometry, rounded to their
+storage.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def pinhole(height: int, width: int) -> tuple[Floats, Floats]:
 def render(scene: Scene, height: int, width: int, draw: Draws) -> View:
     """The scene at ``height`` x ``width`` pixels, one ray a pixel."""
     right, up = (each.ravel() for each in pinhole(height, width))
-    direction: Vector = tuple(scene.axes[2, i] + right * scene.axes[0, i] + up * scene.axes[1, i] for i in range(3))  # type: ignore[assignment]
+    direction: Vector = tuple(scene.axes[2, i] + right * scene.axes[0, i] + up * scene.axes[1, i] for i in range(3))
     origin: Vector = tuple(np.full(1, part) for part in scene.camera)  # type: ignore[assignment]
     hits = cast(scene.solids, origin, direction)
     point: Vector = tuple(o + hits.distance * d for o, d in zip(origin, direction, strict=True))  # type: ignore[assignment]
@@ -69,7 +70,7 @@ def render(scene: Scene, height: int, width: int, draw: Draws) -> View:
     lost = (depth > _FAR) | (facing.reshape(height, width) < _GRAZING) | black | shadow
     lost |= glow.reshape(height, width) & (draw.many(height, width) < 0.8)
     lost |= draw.many(height, width) < 0.01
-    normal = np.stack([_dot(hits.normal, tuple(sign * row)) for sign, row in zip((1, 1, -1), scene.axes, strict=True)])  # type: ignore[arg-type]
+    normal = np.stack([_dot(hits.normal, tuple(sign * row)) for sign, row in zip((1, 1, -1), scene.axes, strict=True)])
     normal = np.where(lost | jump, 0.0, normal.reshape(3, height, width))
     return View(
         rgb=_expose(colour, draw),
@@ -136,8 +137,9 @@ def _paint(scene: Scene, hits: Hits) -> tuple[Floats, NDArray[np.bool_]]:
     first, second = (np.array([getattr(look, name) for look in scene.looks])[hits.surface].T for name in ("first", "second"))
     x, y, z = hits.local
     u, v = np.where(hits.face == 0, z, x), np.where(hits.face == 1, z, y)
-    edges = np.concatenate([np.tile(scene.solids.size, (FIRST_SOLID, 1)), scene.solids.half, np.ones((len(scene.solids.ball), 3))])[hits.surface]
-    rim = np.minimum(np.where(hits.face == 0, edges[:, 2], edges[:, 0]) - np.abs(u), np.where(hits.face == 1, edges[:, 2], edges[:, 1]) - np.abs(v))
+    half = np.concatenate([np.tile(scene.solids.size, (FIRST_SOLID, 1)), scene.solids.half, np.ones((len(scene.solids.ball), 3))])
+    half_u, half_v = (np.where(hits.face == axis, half[hits.surface, 2], half[hits.surface, other]) for axis, other in ((0, 0), (1, 1)))
+    rim = np.minimum(half_u - np.abs(u), half_v - np.abs(v))
 
     a, b = u / scale, v / scale
     column, row = np.floor(a).astype(np.int64), np.floor(b).astype(np.int64)
