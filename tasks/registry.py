@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from tasks import credit, digits, gradnorm_toy, multimnist, two_objective, wine
+from tasks import adult, celeba, credit, digits, gradnorm_toy, multimnist, qm9, two_objective, utkface, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (
-    *digits.PROBLEMS,
-    *wine.PROBLEMS,
-    *credit.PROBLEMS,
-    *multimnist.PROBLEMS,
-    *two_objective.PROBLEMS,
-    *gradnorm_toy.PROBLEMS,
-)
+_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, two_objective, gradnorm_toy)
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:
