@@ -48,8 +48,9 @@ class Qm9(HubProblem, InMemoryProblem):
     """133,885 molecules of up to 29 atoms, 10,000 of them for validation and 10,000 for test.
 
     Raw energies are in Hartree: u0, u, h and g become atomisation energies, and all energies meV, as in the published tables. Losses
-    are squared errors of standardised targets, as there; the constants come from the training rows (there: from the whole set). Metrics
-    are mean absolute errors in the units above. The 3,054 molecules that the authors could not characterise are kept, as the hub's copy keeps them.
+    are squared errors of standardised targets, as there; the constants come from the training rows (there: from the whole set).
+    Metrics are mean absolute errors in the units above. The 3,054 molecules that the authors could not characterise are kept, as in the
+    hub's copy; published tables leave them out.
     """
 
     card = ProblemCard(
@@ -145,7 +146,7 @@ def _texts(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
             yield str(path), path.read_text(encoding="utf-8")
             continue
         try:
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, "r:bz2") as archive:
                 for member in archive:
                     file = archive.extractfile(member) if _NAME.fullmatch(Path(member.name).name) else None
                     if file is not None:
