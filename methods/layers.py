@@ -9,7 +9,7 @@ So the passes through the trunk need input gradients only, which is half of thei
 gradients of a layer their weighted sum alone is ever needed: (Σ w_t δ_t)ᵀ x. A convolution is a linear layer on the patches of its input.
 (Goodfellow 2015, arXiv 1510.01799, has the identity for the norms of per-sample gradients.)
 
-Hooks on activations inside the trunk see several gradients at once, or none: who needs them takes ``path="rows"``. Hooks on parameters
+Hooks on activations inside the trunk see several gradients at once, or none (in a chain, :mod:`methods.chain`): who needs them takes ``path="rows"``. Hooks on parameters
 are seen, and then rows are taken.
 
 Where n is large against the width, the weight gradients are cheaper than the products of the samples: each layer gets what needs fewer
@@ -247,7 +247,7 @@ class BySamples:
         seen = self.scratch.get("seen", self.signals.shape, self.signals)
         torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
-        gramian.addmm_(seen.view(tasks, -1), flat.T)
+        gramian += jacobian.products(seen.view(tasks, -1), flat)
         return torch.linalg.vector_norm(flat, dim=1), products.trace()
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,7 +270,7 @@ class ByRows:
 
     def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
         flat = self.rows.view(len(self.rows), -1)
-        gramian.addmm_(flat, flat.T)
+        gramian += jacobian.products(flat, flat)
         if self.layer.bias is not None:
             gramian.addmm_(self.biases, self.biases.T)
         return None
