@@ -9,8 +9,8 @@ So the passes through the trunk need input gradients only, which is half of thei
 gradients of a layer their weighted sum alone is ever needed: (Σ w_t δ_t)ᵀ x. A convolution is a linear layer on the patches of its input.
 (Goodfellow 2015, arXiv 1510.01799, has the identity for the norms of per-sample gradients.)
 
-Hooks on activations inside the trunk see several gradients at once, or none (in a chain, :mod:`methods.chain`): who needs them takes ``path="rows"``. Hooks on parameters
-are seen, and then rows are taken.
+Hooks on activations inside the trunk see several gradients at once, or, in a chain of known functions (:mod:`methods.chain`), none: who
+needs them takes ``path="rows"``. Hooks on parameters are seen, and then rows are taken.
 
 Where n is large against the width, the weight gradients are cheaper than the products of the samples: each layer gets what needs fewer
 multiplications (:func:`choose`). Parameters of any other kind get rows of J, as all do in :mod:`methods.jacobian`.
