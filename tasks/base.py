@@ -18,6 +18,8 @@ from tasks.locations import Locations
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tasks.gallery import Panel
+
 Kind = Literal["classification", "regression", "objective"]
 Split = Literal["validation", "test"]
 
@@ -130,6 +132,14 @@ class Session(ABC):
     @abstractmethod
     def evaluate(self, split: Split) -> Evaluation:
         """Losses and metrics of the current model, in eval mode, without touching the random state or the training mode."""
+
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """Rows of panels that show what the current model makes of a split: inputs, targets, predictions; no rows: nothing to show.
+
+        ``examples`` are shown one by one, its first rows; panels that sum up (a confusion, a scatter) are of the whole split. Like
+        :meth:`evaluate` it leaves the model and all states as they were.
+        """
+        return []
 
 
 class Problem(ABC):

@@ -129,3 +129,12 @@ class SupervisedProblem(InMemoryProblem):
         from tasks.supervised import SupervisedSession
 
         return SupervisedSession(self, seed, batch_size, device, where)
+
+
+class ImageProblem(SupervisedProblem):
+    """Images that are stored as bytes, uint8 ``[N, C, H, W]``, and become numbers batch by batch; the rest is as in its parent."""
+
+    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
+        from tasks.images import ImageSession
+
+        return ImageSession(self, seed, batch_size, device, where)

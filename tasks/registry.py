@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from tasks import cityscapes, credit, digits, gradnorm_toy, multimnist, nyuv2, rooms, two_objective, wine
+from tasks import adult, celeba, cityscapes, credit, digits, gradnorm_toy, multimnist, nyuv2, qm9, rooms, two_objective, utkface, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (
-    *digits.PROBLEMS,
-    *wine.PROBLEMS,
-    *credit.PROBLEMS,
-    *multimnist.PROBLEMS,
-    *rooms.PROBLEMS,
-    *nyuv2.PROBLEMS,
-    *cityscapes.PROBLEMS,
-    *two_objective.PROBLEMS,
-    *gradnorm_toy.PROBLEMS,
-)
+_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, rooms, nyuv2, cityscapes, two_objective, gradnorm_toy)
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:
