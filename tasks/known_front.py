@@ -77,7 +77,7 @@ def in_losses(problem: KnownFront, path: NDArray[np.float64], title: str) -> Tra
 
     from tasks.gallery import Trajectory
 
-    return Trajectory(title, np.array([problem.losses(x)[0] for x in path.tolist()]), problem.front(), ("L1", "L2"))
+    return Trajectory(title, np.array([problem.losses(x)[0] for x in path.tolist()]), problem.front(), ("L1", "L2"), objectives=True)
 
 
 def distance(point: Pair, pieces: Pieces) -> float:

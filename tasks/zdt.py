@@ -8,6 +8,8 @@ The Pareto set has g = 1. What is trained is u in R^n with x_i = sin²(u_i):
 - the slope of √x_1, infinite at 0, becomes that of |sin u_1|, which is bounded: ZDT1 and ZDT3 have no gradient to explode;
 - dx/du = sin 2u vanishes at the ends of the box alone. Runs start at x_i uniform in [0.1, 0.9], where it is at least 0.6; the end x_i = 0
   that g wants is approached like the minimum of a parabola, and the end x_i = 1 repels.
+Every point with x_1 = 0 has the least L1 there is: where g > 1 it is dominated, but only by others with the same L1. Methods that never let
+a loss rise stop there, in x as in u.
 At u_1 = 0 exactly, where |sin u_1| has a kink, the slope to the right is taken.
 """
 
