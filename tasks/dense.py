@@ -26,6 +26,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tasks.base import Evaluation
 from tasks.errors import TaskError
+from tasks.gallery import Panel, Picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +85,10 @@ class DenseTask(ABC):
         """An empty one."""
 
     @abstractmethod
+    def pictures(self, name: str, output: Tensor, target: Tensor) -> list[Panel]:
+        """One image's target and prediction, drawn alike, from ``[1, C, H, W]`` and its decoded target."""
+
+    @abstractmethod
     def constants(self, stored: NDArray[Any], rows: NDArray[np.int64]) -> tuple[float, float]:
         """Loss of an all-zero output and of the best constant output on these rows; nan without one valid pixel."""
 
@@ -133,6 +138,13 @@ class Segmentation(DenseTask):
 
     def tally(self) -> Tally:
         return _SegmentationTally(self)
+
+    def pictures(self, name: str, output: Tensor, target: Tensor) -> list[Panel]:
+        span = (0, self.classes - 1)
+        return [
+            Picture(name, target[0].cpu().numpy(), "classes", span),
+            Picture(f"{name}, said", output[0].argmax(0).cpu().numpy(), "classes", span),
+        ]
 
     def constants(self, stored: NDArray[Any], rows: NDArray[np.int64]) -> tuple[float, float]:
         counts = np.zeros(self.classes + 1, dtype=np.int64)
@@ -204,6 +216,12 @@ class Depth(DenseTask):
     def tally(self) -> Tally:
         return _DepthTally(self)
 
+    def pictures(self, name: str, output: Tensor, target: Tensor) -> list[Panel]:
+        there = torch.where(self.valid(target), target, math.nan)[0, 0].cpu().numpy()
+        span = (float(np.nanmin(there)), float(np.nanmax(there))) if np.isfinite(there).any() else None
+        said = output[0, 0].cpu().numpy()
+        return [Picture(name, there, "heat", span), Picture(f"{name}, said", said, "heat", span)]
+
     def constants(self, stored: NDArray[Any], rows: NDArray[np.int64]) -> tuple[float, float]:
         pieces = [stored[piece] for piece in _pieces(stored, rows)]
         known = np.concatenate([piece[piece != 0] for piece in pieces])
@@ -257,6 +275,11 @@ class Normals(DenseTask):
 
     def tally(self) -> Tally:
         return _NormalsTally(self)
+
+    def pictures(self, name: str, output: Tensor, target: Tensor) -> list[Panel]:
+        """x, y and z in -1 .. 1 as red, green and blue; grey where there is none."""
+        each = ((name, target), (f"{name}, said", direction(output)))
+        return [Picture(title, ((v[0].clamp(-1, 1) + 1) / 2).permute(1, 2, 0).cpu().numpy()) for title, v in each]
 
     def constants(self, stored: NDArray[Any], rows: NDArray[np.int64]) -> tuple[float, float]:
         total, count = np.zeros(3), 0

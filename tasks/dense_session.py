@@ -10,8 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from tasks.augment import zoom_and_mirror
+from tasks.base import Split
 from tasks.dense import DenseMeter, DenseTask
 from tasks.errors import TaskError
+from tasks.gallery import Panel, Picture
 from tasks.inmemory import Arrays, InMemoryProblem
 from tasks.locations import Locations
 from tasks.memory import MemorySession, Rows
@@ -46,6 +48,7 @@ class DenseSession(MemorySession):
         super().__init__(problem, seed, batch_size, device, where)
 
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        self._centred = arrays.inputs.dtype == np.uint8
         constants = {}
         for (name, task), stored in zip(self._tasks.items(), arrays.targets, strict=True):
             constants[name] = task.constants(stored, train)
@@ -58,7 +61,7 @@ class DenseSession(MemorySession):
 
     def prepare(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         pixels = inputs.astype(np.float32)
-        return pixels * np.float32(4 / 255) - np.float32(2) if inputs.dtype == np.uint8 else pixels
+        return pixels * np.float32(4 / 255) - np.float32(2) if self._centred else pixels
 
     def augment(self, rows: Rows, draws: np.random.Generator) -> Rows:
         return zoom_and_mirror(rows, list(self._tasks.values()), draws)
@@ -72,6 +75,22 @@ class DenseSession(MemorySession):
                 self.events[key] = self.events.get(key, 0) + 1
             losses.append(task.loss(output, target))
         return losses
+
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """A row an image: the image, and each task's target beside its prediction."""
+        found: list[list[Panel]] = []
+
+        def see(outputs: Sequence[Tensor], rows: Rows) -> None:
+            for number in range(len(rows[0])):
+                one = slice(number, number + 1)
+                seen = rows[0][number].permute(1, 2, 0).cpu().numpy()
+                panels: list[Panel] = [Picture("image", np.clip((seen + 2) / 4 if self._centred else seen, 0, 1))]
+                for (name, task), output, stored in zip(self._tasks.items(), outputs, rows[1:], strict=True):
+                    panels += task.pictures(name, output[one], task.decode(stored[one]))
+                found.append(panels)
+
+        self.visit(split, see, examples)
+        return found
 
     def meter(self) -> DenseMeter:
         return DenseMeter(self._tasks, self._per_batch)

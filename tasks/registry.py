@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from tasks import adult, celeba, cityscapes, credit, digits, gradnorm_toy, multimnist, nyuv2, qm9, rooms, two_objective, utkface, wine
+from tasks import (
+    adult,
+    celeba,
+    cityscapes,
+    credit,
+    digits,
+    gradnorm_toy,
+    multimnist,
+    nyuv2,
+    qm9,
+    rooms,
+    two_objective,
+    utkface,
+    vlmop,
+    wine,
+    zdt,
+)
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, rooms, nyuv2, cityscapes, two_objective, gradnorm_toy)
+_HELD = (digits, wine, rooms)
+_FETCHED = (credit, adult, utkface, multimnist, qm9, celeba, nyuv2, cityscapes)
+_TOYS = (two_objective, vlmop, zdt, gradnorm_toy)
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in (*_HELD, *_FETCHED, *_TOYS) for problem in module.PROBLEMS)
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
