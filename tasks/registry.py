@@ -26,7 +26,6 @@ _HELD = (digits, wine, rooms)
 _FETCHED = (credit, adult, utkface, multimnist, qm9, celeba, nyuv2, cityscapes)
 _TOYS = (two_objective, vlmop, zdt, gradnorm_toy)
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in (*_HELD, *_FETCHED, *_TOYS) for problem in module.PROBLEMS)
-_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:

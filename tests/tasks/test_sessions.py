@@ -11,7 +11,9 @@ import tasks
 from tasks.base import Session
 from tasks.hub import HubProblem
 
-NAMES = [name for name in tasks.problems() if name != "celeba"]  # forty heads on nine layers take seconds a step: test_hub_problems.py
+SLOW = ("celeba", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet")
+"""Forty heads on nine layers, or a SegNet, take seconds a step: test_hub_problems.py and test_segnets.py."""
+NAMES = [name for name in tasks.problems() if name not in SLOW]
 
 
 def where(name: str) -> tasks.Locations | None:

@@ -34,9 +34,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_packaged_suites() -> None:
-    assert tasks.suite_names() == ["mixed", "smoke", "toy"]
+    assert tasks.suite_names() == ["dense", "mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
+        "dense": [(name, 5) for name in ("rooms", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet")],
         "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
         "toy": [
