@@ -57,6 +57,7 @@ class Cityscapes(HubProblem):
         rows=TRAIN + TEST,
         size=1_500_000_000,
         batch=32,
+        name="cityscapes",
     )
     validation_rows = VALIDATION
     test_rows = TEST

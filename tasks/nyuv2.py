@@ -50,6 +50,7 @@ class Nyuv2(HubProblem):
         rows=TRAIN + TEST,
         size=2_800_000_000,
         batch=8,
+        name="nyuv2",
     )
     validation_rows = VALIDATION
     test_rows = TEST

@@ -113,6 +113,14 @@ def test_nyuv2_is_read_as_the_papers_read_it(where: Locations) -> None:
     assert np.array_equal((normal != 0).any(1, keepdims=True), there)
 
 
+def test_both_networks_train_on_one_copy(where: Locations) -> None:
+    found = {name: tasks.problem(name) for name in ("nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet")}
+    fingerprints = {name: problem.fingerprint(where) for name, problem in found.items()}
+    assert fingerprints["nyuv2"] == fingerprints["nyuv2_segnet"] != fingerprints["cityscapes"] == fingerprints["cityscapes_segnet"]
+    kept = [path.name.rpartition("-")[0] for path in Path(where.cache).iterdir()]
+    assert sorted(kept) == ["cityscapes", "nyuv2"]
+
+
 def test_selection_never_sees_the_published_test_set(where: Locations) -> None:
     problem = MAKE["nyuv2"]()
     arrays = problem.arrays(where)
