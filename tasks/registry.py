@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from tasks import digits, gradnorm_toy, two_objective, wine
+from tasks import diabetes, digits, gradnorm_toy, multidigits, two_objective, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (*digits.PROBLEMS, *wine.PROBLEMS, *two_objective.PROBLEMS, *gradnorm_toy.PROBLEMS)
+_PROBLEMS: tuple[Problem, ...] = (
+    *digits.PROBLEMS,
+    *multidigits.PROBLEMS,
+    *wine.PROBLEMS,
+    *diabetes.PROBLEMS,
+    *two_objective.PROBLEMS,
+    *gradnorm_toy.PROBLEMS,
+)
 
 
 def problems() -> dict[str, Problem]:

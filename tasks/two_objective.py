@@ -51,6 +51,7 @@ class TwoObjective(Problem):
                 Task("second", "objective", "f2 c1 + q2 c2", (Metric("loss"),)),
             ),
             extra_metrics=(Metric("front_distance", low=0.0, compared=False),),
+            model="the two coordinates",
             steps=50_000,
             batch_size=1,
             learning_rate=1e-3,
