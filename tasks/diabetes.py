@@ -35,7 +35,7 @@ class Diabetes(SupervisedProblem):
         rows=(242, 80, 120),
         steps=1000,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=5e-3,
     )
     outputs = (1, 2, 1)
     validation_rows = 80
