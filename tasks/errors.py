@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 
-_EXTRAS = {"sklearn": ("scikit-learn", "suites"), "datasets": ("datasets", "hub")}
+_EXTRAS = {"sklearn": ("scikit-learn", "suites"), "datasets": ("datasets", "hub"), "pyarrow": ("datasets", "hub"), "PIL": ("pillow", "hub")}
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 
 
