@@ -32,9 +32,9 @@ class Wine(SupervisedProblem):
         requires=("sklearn",),
         model="MLP 11-32-32, linear heads",
         rows=(84, 40, 54),
-        steps=1000,
+        steps=200,
         batch_size=32,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
     )
     outputs = (3, 1, 1)
     validation_rows = 40

@@ -36,7 +36,7 @@ def test_packaged_suites() -> None:
     assert tasks.suite_names() == ["mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
-        "mixed": [("digits", 5), ("wine", 5)],
+        "mixed": [("digits", 5), ("multidigits", 5), ("wine", 5), ("diabetes", 5)],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
         "toy": [("two_objective", 5), ("gradnorm_toy", 5), ("gradnorm_toy_10", 5)],
     }
