@@ -264,8 +264,9 @@ def _problem_fields(card: tasks.ProblemCard) -> dict[str, str]:
         fields[task.name] = f"{task.kind}, {task.loss}; " + ", ".join(_metric(m) for m in task.metrics)
     if card.extra_metrics:
         fields["also"] = ", ".join(_metric(m) for m in card.extra_metrics)
+    if card.model:
+        fields["model"] = card.model
     return fields | {
-        "model": card.model or "not described",
         "run": f"{card.steps:,} steps of {card.batch_size}, learning rate {card.learning_rate:g}",
         "needs": ", ".join(card.requires) or "torch only",
         "version": str(card.version),

@@ -152,7 +152,8 @@ def gaps(
     """Δm of every entrant less that of ``entrant``, on each problem: by the problem's label, then by the other's name.
 
     Seeds are paired, and the draws are those of :func:`build` on the same records. The intervals are one at a time: m of them that shall
-    hold together want a ``confidence`` of 1 - 0.05 / m (Bonferroni). Entrants that lack a run, and problems without a baseline, are left out.
+    hold together want a ``confidence`` of 1 - 0.05 / m (Bonferroni). Entrants that lack a run are left out, and problems without a
+    baseline.
     """
     from benchmark import statistics
 

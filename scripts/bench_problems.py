@@ -7,7 +7,6 @@ are what the records say: run with ``--jobs 1`` on an idle machine where they ma
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 from collections.abc import Sequence
 from datetime import date
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import problems_report
 import torch
+from bench_steps import processor
 from problems_report import REFERENCE, Row
 from rich.console import Console
 
@@ -76,7 +76,7 @@ def rows_of(problem: str, records: Sequence[RunRecord]) -> list[Row]:
                 gap_low=gap and known(gap.low),
                 gap_high=gap and known(gap.high),
                 torch=str(torch.__version__),
-                cpu=platform.processor() or platform.machine(),
+                cpu=processor("cpu"),
                 date=date.today().isoformat(),
             )
         )

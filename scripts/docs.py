@@ -1,4 +1,4 @@
-"""Writes methods/README.md, tasks/README.md and the generated part of README.md from the cards; with --check only says what is out of date."""
+"""Writes methods/README.md, tasks/README.md and the generated part of README.md; with --check only says whether they are up to date."""
 
 from __future__ import annotations
 

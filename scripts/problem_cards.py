@@ -23,7 +23,9 @@ weights with all its evaluations, on one core of a CPU. `python -m benchmark sho
 def page() -> str:
     measured = {name: list(rows) for name, rows in groupby(problems_report.read(problems_report.PATH), key=lambda row: row.problem)}
     current = {
-        name: verdict(rows) for name, rows in measured.items() if rows[0].version == tasks.problem(name).card.version and has_reference(rows)
+        name: verdict(rows)
+        for name, rows in measured.items()
+        if rows[0].version == tasks.problem(name).card.version and has_reference(rows)
     }
     parts = [INTRODUCTION]
     for title, names in by_suite().items():
@@ -96,9 +98,9 @@ def discrimination(current: dict[str, Verdict]) -> str:
     lines = [
         "## Does balancing matter here?",
         "",
-        "Δm % against single-task training, lower is better, with its 95 % interval over n seeds; the gap is Δm less that of equal weights,",
-        "seeds paired, with intervals that hold together for all methods that were compared (Bonferroni), as the best is picked after the",
-        f"fact. Yes: the near end of a gap is at least {LEAST:g} % away from 0. Random weights are not a balanced method.",
+        "Δm % against single-task training, lower is better, with its 95 % interval over n seeds. A gap is Δm less that of equal weights,",
+        "seeds paired; the intervals of gaps hold together for all methods that were compared (Bonferroni), as the best is picked after",
+        f"the fact. Yes: the near end of a gap is at least {LEAST:g} % away from 0. Random weights are not a balanced method.",
         "",
         "| problem | n | equal | best balanced | gap | gap of single-task | |",
         "|---|---|---|---|---|---|---|",

@@ -64,14 +64,16 @@ class Verdict:
     def discriminates(self) -> bool:
         """Equal weights is at least 3 % Δm away from one of the two, by the near end of the interval.
 
-        The best is picked after the fact, out of ``balanced`` methods: that is why the intervals of all comparisons hold together (Bonferroni,
-        which is Holm's first step). Random weights do not count as balancing.
+        The best is picked after the fact, out of ``balanced`` methods: that is why the intervals of all comparisons hold together
+        (Bonferroni, which is Holm's first step). Random weights do not count as balancing.
         """
         return any(row is not None and row.near >= LEAST for row in (self.best, self.single))
 
     @property
     def text(self) -> str:
-        return f"{'tells' if self.discriminates else 'does not tell'} equal weights from balanced or single-task training (n = {self.equal.n})"
+        return (
+            f"{'tells' if self.discriminates else 'does not tell'} equal weights from balanced or single-task training (n = {self.equal.n})"
+        )
 
 
 def compared(entrant: str) -> bool:

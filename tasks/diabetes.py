@@ -24,13 +24,20 @@ class Diabetes(SupervisedProblem):
     card = ProblemCard(
         name="diabetes",
         version=1,
-        summary="442 diabetes patients: progression after a year, sex and cholesterol ratio; losses of 27,000, 0.69 and 18 for a zero output",
-        source="B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Least Angle Regression, Annals of Statistics 2004; as shipped in scikit-learn",
+        summary="442 diabetes patients: progression, sex and cholesterol ratio; losses of 27,000, 0.69 and 18 for a zero output",
+        source="Least Angle Regression (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, 2004), as shipped in scikit-learn",
         licence="none stated by its authors; scikit-learn distributes it under BSD-3-Clause",
         tasks=(
-            Task("progression", "regression", "squared error of the progression after a year (25 to 346, no unit)", (Metric("rmse", low=0.0),)),
+            Task(
+                "progression",
+                "regression",
+                "squared error of the progression after a year (25 to 346, no unit)",
+                (Metric("rmse", low=0.0),),
+            ),
             Task("sex", "classification", "cross-entropy over 2 classes", (Metric("accuracy", True, 0.0, 1.0),)),
-            Task("cholesterol", "regression", "squared error of total over HDL cholesterol (2 to 9.1, a ratio)", (Metric("rmse", low=0.0),)),
+            Task(
+                "cholesterol", "regression", "squared error of total over HDL cholesterol (2 to 9.1, a ratio)", (Metric("rmse", low=0.0),)
+            ),
         ),
         requires=("sklearn",),
         model="MLP 8-32-32, linear heads",

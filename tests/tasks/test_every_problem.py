@@ -12,7 +12,6 @@ import sys
 from dataclasses import asdict
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
