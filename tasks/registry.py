@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from tasks import adult, celeba, credit, digits, gradnorm_toy, multimnist, qm9, two_objective, utkface, vlmop, wine, zdt
+from tasks import (
+    adult,
+    celeba,
+    credit,
+    diabetes,
+    digits,
+    gradnorm_toy,
+    multidigits,
+    multimnist,
+    qm9,
+    two_objective,
+    utkface,
+    vlmop,
+    wine,
+    zdt,
+)
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, two_objective, vlmop, zdt, gradnorm_toy)
+_MODULES = (digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba, two_objective, vlmop, zdt, gradnorm_toy)
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 

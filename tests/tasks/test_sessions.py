@@ -42,7 +42,7 @@ def train(session: Session, steps: int, first: int = 0) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list(tasks.problems()))
 def test_card(name: str) -> None:
     card = tasks.problem(name).card
     assert card.name == name
