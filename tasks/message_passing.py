@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from tasks.base import Evaluation
+from tasks.base import Evaluation, Split
+from tasks.gallery import Panel, Scatter, in_rows
 from tasks.inmemory import Arrays
 from tasks.memory import MemorySession, Rows
 from tasks.models import MultiTaskNet
@@ -88,6 +89,16 @@ class MoleculeSession(MemorySession):
 
     def meter(self) -> ErrorMeter:
         return ErrorMeter(self)
+
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """A scatter of every property, in its own unit."""
+        seen: list[tuple[Sequence[Tensor], Rows]] = []
+        self.visit(split, lambda outputs, rows: seen.append((outputs, rows[1:])))
+        panels: list[Panel] = []
+        for task, card in enumerate(self.problem.card.tasks):
+            said, target = (torch.cat([chunk[side][task] for chunk in seen]).flatten().cpu().numpy() for side in (0, 1))
+            panels.append(Scatter(card.name, target, said * self.std[task] + self.mean[task]))
+        return in_rows(panels)
 
 
 class ErrorMeter:
