@@ -1,13 +1,13 @@
 """A study of every embedded problem under the settings of its suite: what a run takes, and whether it tells methods apart.
 
 The studies are those of ``python -m benchmark run``, with the statistics of its leaderboard; records are kept and never made twice. Seconds
-are what the records say: run with ``--jobs 1`` on an idle machine where they matter.
+are the CPU time of one more run, on one thread: what it takes on an idle core, whatever else this machine is doing.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,16 +15,19 @@ from pathlib import Path
 import problems_report
 import torch
 from bench_steps import processor
+from msgspec.structs import replace
 from problems_report import REFERENCE, Row
 from rich.console import Console
 
 import tasks
 from benchmark import executors, plan, study
+from benchmark.executors import Job
 from benchmark.machine import resolve_device
 from benchmark.progress import StudyProgress
-from benchmark.records import FINISHED, RunRecord
+from benchmark.records import FINISHED, RunRecord, TrialSpec
 from benchmark.store import Store
 from benchmark.table import build, gaps
+from benchmark.trial import execute
 
 ROOT = Path(__file__).parent.parent
 METHODS = "equal,single_task,rlw,uncertainty,scale_invariant,dwa,famo,imtl_l,gls,gradnorm,cagrad,nash_mtl,config,aligned_mtl,db_mtl"
@@ -44,10 +47,21 @@ def measured(problem: str, methods: Sequence[str], seeds: int, store: Store, job
     )
     with StudyProgress(console) as progress, executors.create("local", jobs=jobs, timeout=timeout) as pool:
         study.run(wanted, store, pool, progress.watch, device="cpu")
-    return rows_of(problem, study.records_of(plan.evaluation(wanted), store))
+    specs = plan.evaluation(wanted)
+    seconds = cpu_seconds(next(spec for spec in specs if spec.method == REFERENCE))
+    return rows_of(problem, study.records_of(specs, store), seconds)
 
 
-def rows_of(problem: str, records: Sequence[RunRecord]) -> list[Row]:
+def cpu_seconds(spec: TrialSpec) -> float:
+    """Of a whole run: data into place, training, evaluations. One of a single step goes before it, which imports and reads."""
+    execute(Job(replace(spec, steps=1, eval_every=1), "cpu"))
+    began = time.process_time()
+    record = execute(Job(spec, "cpu"))
+    assert record.status in FINISHED, record.message
+    return time.process_time() - began
+
+
+def rows_of(problem: str, records: Sequence[RunRecord], seconds: float) -> list[Row]:
     """One row an entrant, with the paired difference of its Δm to that of equal weights.
 
     The intervals of the differences hold together: with m comparators each has the confidence 1 - 0.05 / m.
@@ -58,7 +72,6 @@ def rows_of(problem: str, records: Sequence[RunRecord]) -> list[Row]:
     rows = []
     for row in built.rows:
         cell, gap = row.cells[problem], apart.get(row.entrant)
-        costs = [r.cost for r in records if r.spec.entrant == row.entrant and r.status in FINISHED and r.cost is not None]
         rows.append(
             Row(
                 problem=problem,
@@ -68,7 +81,7 @@ def rows_of(problem: str, records: Sequence[RunRecord]) -> list[Row]:
                 method=row.entrant,
                 n=cell.seeds,
                 failed=sum(row.failures.values()),
-                seconds=statistics.median(c.train + c.method + c.evaluation for c in costs) if costs else None,
+                seconds=seconds if row.entrant == REFERENCE else None,
                 delta_m=known(cell.delta_m.value),
                 low=known(cell.delta_m.low),
                 high=known(cell.delta_m.high),
@@ -94,7 +107,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--problems", default=",".join(embedded), help="names, with commas between")
     parser.add_argument("--methods", default=METHODS, help="names, with commas between; equal must be one")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--jobs", type=int, default=1, help="trials at once; more than 1 makes seconds longer")
+    parser.add_argument("--jobs", type=int, default=1, help="trials at once")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds that a trial may take")
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "problems", help="where the records are kept")
     parser.add_argument("--out", type=Path, default=problems_report.PATH, help="the CSV; rows of other problems in it stay")

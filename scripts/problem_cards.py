@@ -17,7 +17,7 @@ Made from the cards in this folder by `scripts/docs.py`; seconds and verdicts fr
 `scripts/bench_problems` writes. *Initial* is the loss of an all-zero output, *prior* that of the best constant prediction, both of the
 training rows of seed 0. ↑ and ↓ say which way a metric is better; outside its range it is impossible, and a record with such a value
 is refused. Training and validation rows are cut anew for every seed, test rows are the same for all. A run is one training under equal
-weights with all its evaluations, on one core of a CPU. `python -m benchmark show NAME` prints one card."""
+weights with all its evaluations, in CPU seconds of one thread. `python -m benchmark show NAME` prints one card."""
 
 
 def page() -> str:

@@ -20,7 +20,7 @@ LEAST = 3.0  # % of Δm
 class Row:
     """One entrant on one problem over n seeds.
 
-    ``seconds``: median of a run with its evaluations (of single-task training, of one task). ``delta_m`` in % with its 95 % interval.
+    ``seconds``: CPU time of a run with its evaluations, of equal weights alone. ``delta_m`` in % with its 95 % interval.
     ``gap``: Δm less that of equal weights, seeds paired, with an interval at 1 - 0.05 / m for the m entrants that are compared.
     """
 
