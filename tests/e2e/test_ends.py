@@ -9,7 +9,7 @@ What differs from the simulation, and why:
   0 by 0 there.
 - From (9, 9) the way leads along a valley with a logarithmic singularity in its floor, whose steep gradients stay in Adam's second moment
   for thousands of steps. How long the crossing takes hangs on the rounding: CAGrad at s = 0.1 is not through after 50,000 steps here, nor
-  in the figure of Nash-MTL, but was in the simulation; PCGrad at s = 1 ends in (-17.65, -11.60), there in (-18.90, -8.54).
+  in the figure of Nash-MTL, but was in the simulation (it arrives within 150,000); PCGrad at s = 1 ends in (-17.65, -11.60), there in (-18.90, -8.54).
 - FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where others rest: its tolerance is wider.
 """
 
