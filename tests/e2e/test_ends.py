@@ -8,8 +8,9 @@ What differs from the simulation, and why:
   that scale means nothing (Nash-MTL, IMTL-G) therefore keeps x1 = 0 and ends in the balanced point. The simulation's closed forms divided
   0 by 0 there.
 - From (9, 9) the way leads along a valley with a logarithmic singularity in its floor, whose steep gradients stay in Adam's second moment
-  for thousands of steps. How long the crossing takes hangs on the rounding: CAGrad at s = 0.1 is not through after 50,000 steps here, nor
-  in the figure of Nash-MTL, but was in the simulation (it arrives within 150,000); PCGrad at s = 1 ends in (-17.65, -11.60), there in (-18.90, -8.54).
+  for thousands of steps. How long the crossing takes hangs on the rounding (``a * a`` for ``a ** 2`` moves PCGrad's end by 0.5 units of the
+  table, hence its tolerances): CAGrad at s = 0.1 is not through after 50,000 steps here, nor in the figure of Nash-MTL, but was in the
+  simulation (it arrives within 150,000); PCGrad at s = 1 ends in (-17.65, -11.60), there in (-18.90, -8.54).
 - FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where others rest: its tolerance is wider.
 """
 
@@ -35,28 +36,30 @@ ON_FRONT = 0.05
 
 @dataclass(frozen=True)
 class Expected:
-    """Ends (L1/s, L2) by start; the tolerance is in the same unit, in which the front extends over 19.6 in each."""
+    """Ends (L1/s, L2) by start; the tolerance is in the same unit, in which the front extends over 19.6 in each: 4 % of it where a method
+    stops where it first meets the front, less where it seeks an optimum."""
 
     ends: tuple[Pair | None, ...]
     settings: dict[str, float] = field(default_factory=dict)
-    within: float = 0.3
+    within: float = 0.8
 
 
+OPTIMUM = 0.1
 BALANCED = (-15.09, -15.09)
 NASH = "two_objective"
 CAGRAD = "two_objective_cagrad"
 TABLE = {
-    (NASH, "equal"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83))),
+    (NASH, "equal"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83)), within=OPTIMUM),
     (NASH, "pcgrad"): Expected(((-7.0, -19.33), (-9.3, -18.66), STUCK, (-8.3, -18.98), (-19.6, -5.65))),
-    (NASH, "cagrad"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83)), {"c": 0.4}),
+    (NASH, "cagrad"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83)), {"c": 0.4}, OPTIMUM),
     (NASH, "mgda"): Expected(((-11.9, -17.47), (-19.9, -2.85), (-20.0, -0.46), (-7.3, -19.24), (-20.0, -0.41))),
     (NASH, "imtl_g"): Expected(((-11.3, -17.81), BALANCED, (-17.9, -11.06), (-9.2, -18.69), (-19.7, -4.87))),
-    (NASH, "nash_mtl"): Expected(((-10.0, -18.37), BALANCED, (-18.2, -10.40), (-9.3, -18.65), (-19.5, -6.17)), within=0.4),
+    (NASH, "nash_mtl"): Expected(((-10.0, -18.37), BALANCED, (-18.2, -10.40), (-9.3, -18.65), (-19.5, -6.17))),
     (NASH, "fairgrad"): Expected(((-11.3, -17.82), (-18.9, -8.48), (-19.3, -7.26), (-8.4, -18.95), (-19.9, -3.32)), {"alpha": 2.0}, 1.5),
-    (NASH, "famo"): Expected(((-14.4, -15.75), (-15.2, -14.98), (-15.6, -14.60), (-13.7, -16.33), (-17.3, -12.32)), {"gamma": 0.0}, 0.4),
-    (CAGRAD, "equal"): Expected((STUCK, BALANCED, STUCK)),
+    (NASH, "famo"): Expected(((-14.4, -15.75), (-15.2, -14.98), (-15.6, -14.60), (-13.7, -16.33), (-17.3, -12.32)), {"gamma": 0.0}),
+    (CAGRAD, "equal"): Expected((STUCK, BALANCED, STUCK), within=OPTIMUM),
     (CAGRAD, "pcgrad"): Expected(((-11.65, -17.62), (-2.05, -19.95), (-17.65, -11.60))),
-    (CAGRAD, "cagrad"): Expected((BALANCED, BALANCED, BALANCED), {"c": 0.5}),
+    (CAGRAD, "cagrad"): Expected((BALANCED, BALANCED, BALANCED), {"c": 0.5}, OPTIMUM),
     (CAGRAD, "mgda"): Expected(((-9.34, -18.64), (-0.42, -19.99), (-18.64, -9.33))),
     (CAGRAD, "nash_mtl"): Expected(((-10.21, -18.30), (-2.02, -19.95), (-18.31, -10.20))),
 }
