@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["classification", "regression", "objective"]
 Split = Literal["validation", "test"]
+
+Report = Callable[[str, int, int | None], None]
+"""Is told what is being prepared, how many rows of it are done, and of how many, where that is known."""
+
+
+def silent(what: str, done: int, total: int | None) -> None:
+    """The report that nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,15 @@ class Problem(ABC):
         Raises:
             TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
         """
+
+    def prepare(self, where: Locations | None = None, report: Report = silent) -> str:
+        """Downloads, decodes or generates ahead what a run would otherwise do first; one line that says what is there and where.
+
+        Raises:
+            TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
+        """
+        self.require()
+        return "nothing to prepare: it ships with its package or is generated"
 
     @abstractmethod
     def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:

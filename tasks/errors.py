@@ -10,6 +10,8 @@ _EXTRAS = {
     "sklearn": ("scikit-learn", "suites"),
     "moocore": ("moocore", "suites"),
     "datasets": ("datasets", "hub"),
+    "pyarrow": ("datasets", "hub"),
+    "PIL": ("pillow", "hub"),
     "matplotlib": ("matplotlib", "plot"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""

@@ -91,7 +91,7 @@ class MemorySession(Session):
         self.problem, self._seed = problem, seed
         self.events = {}
         arrays = problem.arrays(where or Locations())
-        index = problem.indices(len(arrays.inputs), seed)
+        index = problem.cut(arrays, seed)
         for name, rows in (("training", index.train), ("validation", index.validation), ("test", index.test)):
             if not len(rows):
                 raise TaskError(f"problem {problem.card.name!r}: no {name} row for seed {seed} ({len(arrays.inputs)} rows in all)")

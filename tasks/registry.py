@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from tasks import digits, gradnorm_toy, two_objective, vlmop, wine, zdt
+from tasks import adult, celeba, credit, digits, gradnorm_toy, multimnist, qm9, two_objective, utkface, vlmop, wine, zdt
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (
-    *digits.PROBLEMS,
-    *wine.PROBLEMS,
-    *two_objective.PROBLEMS,
-    *vlmop.PROBLEMS,
-    *zdt.PROBLEMS,
-    *gradnorm_toy.PROBLEMS,
-)
+_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, two_objective, vlmop, zdt, gradnorm_toy)
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:

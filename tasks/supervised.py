@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss
-from torchmetrics.functional import mean_squared_error
-from torchmetrics.functional.classification import multiclass_accuracy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torchmetrics.functional import mean_absolute_error, mean_squared_error
+from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, multiclass_accuracy, multiclass_f1_score
 
 from tasks.base import Evaluation, Kind, Split, Task
 from tasks.gallery import Confusion, Panel, Picture, Scatter
@@ -21,14 +21,47 @@ from tasks.memory import MemorySession, Rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": cross_entropy, "regression": mse_loss}
+
+def classification_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over K classes for outputs ``[B, K]``; of two classes under one logit for ``[B, 1]``."""
+    if outputs.shape[1] > 1:
+        return cross_entropy(outputs, labels)
+    return binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose likeliest class is the true one."""
+    if outputs.shape[1] > 1:
+        return multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False)
+    return binary_accuracy((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
+def f1(outputs: Tensor, labels: Tensor) -> Tensor:
+    """F1 of the second of two classes under one logit; its mean over the classes that occur for K logits."""
+    if outputs.shape[1] > 1:
+        return multiclass_f1_score(outputs, labels, outputs.shape[1], average="macro", validate_args=False)
+    return binary_f1_score((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
+_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": classification_loss, "regression": mse_loss}
 
 _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "accuracy": lambda outputs, labels: multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False),
+    "accuracy": accuracy,
+    "f1": f1,
+    "mae": mean_absolute_error,
     "mse": mean_squared_error,
     "rmse": lambda outputs, labels: mean_squared_error(outputs, labels, squared=False),
 }
 """From all outputs and targets of a split at once: no accumulator is left over from another split or an earlier model."""
+
+
+class Scaling(Protocol):
+    """Makes network inputs of stored ones."""
+
+    def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]: ...
+
+    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """What is shown of network inputs: in natural units, and of images 0..1."""
 
 
 class SupervisedSession(MemorySession):
@@ -39,10 +72,14 @@ class SupervisedSession(MemorySession):
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         kinds = [task.kind for task in self.problem.card.tasks]
         self._criteria = [_LOSSES[kind] for kind in kinds]
-        self._standardise = Standardiser(arrays.inputs[train])
+        self._standardise = self.standardiser(arrays.inputs, train)
         labels = [target[train] for target in arrays.targets]
         initial = tuple(initial_loss(*each) for each in zip(kinds, labels, self.problem.outputs, strict=True))
         return initial, tuple(prior_loss(*each) for each in zip(kinds, labels, strict=True))
+
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Scaling:
+        """What makes network inputs of stored ones, learned from the training rows."""
+        return Standardiser(inputs[train])
 
     def prepare(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         return self._standardise(inputs)
@@ -58,7 +95,7 @@ class SupervisedSession(MemorySession):
         meter, cards = self.meter(), self.problem.card.tasks
         self.visit(split, meter.update)
         outputs, (inputs, *targets) = ([tensor.cpu().numpy() for tensor in side] for side in meter.gathered())
-        said = [o.argmax(1) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
+        said = [_classes(o) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
         rows: list[list[Panel]] = []
         if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
             pixels = np.clip(self._standardise.undo(inputs[:examples]), 0, 1).transpose(0, 2, 3, 1)
@@ -123,6 +160,12 @@ def _picture(caption: str, pixels: NDArray[np.float64]) -> Panel:
     return Picture(caption, pixels[..., 0], "grey", span=(0, 1)) if pixels.shape[-1] == 1 else Picture(caption, pixels)
 
 
+def _classes(outputs: NDArray[Any]) -> NDArray[np.int64]:
+    """The likeliest class of K logits, or of the two under one."""
+    chosen: NDArray[np.int64] = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
+    return chosen
+
+
 def _value(value: NDArray[Any]) -> str:
     """A class, or the columns of a regression."""
     return ", ".join(f"{number:.3g}" for number in np.atleast_1d(value))
@@ -130,15 +173,15 @@ def _value(value: NDArray[Any]) -> str:
 
 def _summary(task: Task, output: NDArray[Any], target: NDArray[Any], said: NDArray[Any]) -> Panel:
     if task.kind == "classification":
-        classes = output.shape[1]
+        classes = max(output.shape[1], 2)
         counts = np.bincount(target * classes + said, minlength=classes * classes)
         return Confusion(task.name, counts.reshape(classes, classes).astype(np.int64))
     return Scatter(task.name, target.ravel(), said.ravel())
 
 
 def initial_loss(kind: Kind, labels: NDArray[Any], outputs: int) -> float:
-    """Loss of an all-zero output: log K for K logits, mean over all elements of y² for squared error."""
-    return math.log(outputs) if kind == "classification" else float(np.mean(np.square(labels, dtype=np.float64)))
+    """Loss of an all-zero output: log K for K logits, log 2 for one, mean over all elements of y² for squared error."""
+    return math.log(max(outputs, 2)) if kind == "classification" else float(np.mean(np.square(labels, dtype=np.float64)))
 
 
 def prior_loss(kind: Kind, labels: NDArray[Any]) -> float:
