@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 
-_EXTRAS = {"sklearn": ("scikit-learn", "suites"), "datasets": ("datasets", "hub")}
+_EXTRAS = {
+    "sklearn": ("scikit-learn", "suites"),
+    "skimage": ("scikit-image", "suites"),
+    "PIL": ("pillow", "suites"),
+    "datasets": ("datasets", "hub"),
+}
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 
 

@@ -1,0 +1,80 @@
+"""What the losses of an image are where a network has learned nothing: for a black image, and for the best image of one colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.image_losses import BINS, C1, C2, histogram, window
+
+CHUNK = 64
+STEP = 5
+"""Levels between the colours that are tried: 52 a channel."""
+
+
+def losses(references: NDArray[np.uint8], terms: Sequence[Callable[[Tensor, Tensor], Tensor]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean losses ``[T]`` over references ``[N, 3, H, W]`` of black, and of the colour that is best for each loss by itself.
+
+    ``terms`` are illumination, colour, structure and smoothness, in this order. To the last, all colours are alike.
+    """
+    best = (illumination(references), colour(references), structure(references), np.zeros(3))
+    black, prior = np.zeros(len(terms)), np.zeros(len(terms))
+    for start in range(0, len(references), CHUNK):
+        reference = torch.from_numpy(references[start : start + CHUNK]) / 255
+        for t, (term, level) in enumerate(zip(terms, best, strict=True)):
+            constant = reference.new_tensor(level)[:, None, None].expand_as(reference)
+            black[t] += float(term(torch.zeros_like(reference), reference).sum(dtype=torch.float64))
+            prior[t] += float(term(constant, reference).sum(dtype=torch.float64))
+    return tuple((black / len(references)).tolist()), tuple((prior / len(references)).tolist())
+
+
+def illumination(references: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The median of each channel."""
+    counts = [np.bincount(references[:, channel].ravel(), minlength=256).cumsum() for channel in range(3)]
+    return np.array([np.searchsorted(count, count[-1] / 2) for count in counts]) / 255
+
+
+def colour(references: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The least of angle and histograms together, over a grid: the angle depends on the ratio of the channels, the histograms on each."""
+    levels = np.arange(0, 256, STEP) / 255
+    centres = np.arange(BINS) / (BINS - 1)
+    own = np.maximum(0, 1 - np.abs(levels[:, None] - centres) * (BINS - 1))  # [levels, BINS]
+    direction, found = np.zeros(3), []
+    for start in range(0, len(references), CHUNK):
+        reference = torch.from_numpy(references[start : start + CHUNK]) / 255
+        direction += (reference / reference.square().sum(1, keepdim=True).sqrt().clamp_min(1e-3)).sum((0, 2, 3), dtype=torch.float64).numpy()
+        found.append(histogram(reference).numpy())
+    direction /= references.size / 3
+    there = np.concatenate(found)  # [N, 3, BINS]
+    apart = [np.abs(own[:, None] - there[:, channel]).sum(2).mean(1) for channel in range(3)]
+    red, green, blue = np.meshgrid(levels, levels, levels, indexing="ij")
+    length = np.maximum(np.sqrt(red**2 + green**2 + blue**2), 1e-9)
+    cosine = (red * direction[0] + green * direction[1] + blue * direction[2]) / length
+    total = -cosine + (apart[0][:, None, None] + apart[1][:, None] + apart[2]) / 3
+    at = np.unravel_index(np.argmin(total), total.shape)
+    return levels[list(at)]
+
+
+def structure(references: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The most similar level of each channel.
+
+    To a constant c, SSIM is (2 c m + C1) / (c² + m² + C1) in windows of mean m, times C2 / (v + C2) with their variance v: windows of the
+    same mean, to the next thousandth, are added up.
+    """
+    weights, fine = np.zeros((3, 1001)), np.linspace(0, 1, 1001)
+    for start in range(0, len(references), CHUNK):
+        reference: Any = torch.from_numpy(references[start : start + CHUNK]) / 255
+        down, right = window(reference.shape[-2]).to(reference), window(reference.shape[-1]).to(reference).T
+        mean, square = down @ reference @ right, down @ reference.square() @ right
+        weight = C2 / (square - mean.square() + C2)
+        for channel in range(3):
+            place = (mean[:, channel].clamp(0, 1) * 1000).round().long().ravel()
+            weights[channel] += np.bincount(place.numpy(), weights=weight[:, channel].ravel().numpy(), minlength=1001)
+    levels = np.arange(256) / 255
+    similar = (2 * levels[:, None] * fine + C1) / (levels[:, None] ** 2 + fine**2 + C1)
+    return levels[np.argmax(similar @ weights.T, axis=0)]
