@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.image_losses import BINS, C1, C2, histogram, window
+from tasks.image_losses import BINS, C1, C2, DARK, LIFT, chromaticity, histogram, window
 
 CHUNK = 64
 STEP = 5
-"""Levels between the colours that are tried: 52 a channel."""
+"""Levels between the colours that are tried: 51 a channel."""
 
 
 def losses(references: NDArray[np.uint8], terms: Sequence[Callable[[Tensor, Tensor], Tensor]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -40,24 +40,23 @@ def illumination(references: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def colour(references: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The least of angle and histograms together, over a grid: the angle depends on the ratio of the channels, the histograms on each."""
-    levels = np.arange(0, 256, STEP) / 255
-    centres = np.arange(BINS) / (BINS - 1)
-    own = np.maximum(0, 1 - np.abs(levels[:, None] - centres) * (BINS - 1))  # [levels, BINS]
+    """The least of angle and distributions together, over a grid of colours: the distance of a channel depends on its share alone."""
+    shares = np.arange(1001) / 1000
+    own = np.maximum(0, 1 - np.abs(shares[:, None] * (BINS - 1) - np.arange(BINS)))  # [shares, BINS]
     direction, found = np.zeros(3), []
     for start in range(0, len(references), CHUNK):
         reference = torch.from_numpy(references[start : start + CHUNK]) / 255
-        direction += (reference / reference.square().sum(1, keepdim=True).sqrt().clamp_min(1e-3)).sum((0, 2, 3), dtype=torch.float64).numpy()
-        found.append(histogram(reference).numpy())
-    direction /= references.size / 3
+        direction += (reference / reference.square().sum(1, keepdim=True).sqrt().clamp_min(DARK)).sum((0, 2, 3), dtype=torch.float64).numpy()
+        found.append(histogram(chromaticity(reference)).numpy())
     there = np.concatenate(found)  # [N, 3, BINS]
-    apart = [np.abs(own[:, None] - there[:, channel]).sum(2).mean(1) for channel in range(3)]
-    red, green, blue = np.meshgrid(levels, levels, levels, indexing="ij")
-    length = np.maximum(np.sqrt(red**2 + green**2 + blue**2), 1e-9)
-    cosine = (red * direction[0] + green * direction[1] + blue * direction[2]) / length
-    total = -cosine + (apart[0][:, None, None] + apart[1][:, None] + apart[2]) / 3
-    at = np.unravel_index(np.argmin(total), total.shape)
-    return levels[list(at)]
+    apart = [np.mean([np.abs(own - each).sum(1) for each in there[:, channel]], axis=0) for channel in range(3)]
+    levels = np.arange(STEP, 256, STEP) / 255
+    colours = np.stack([each.ravel() for each in np.meshgrid(levels, levels, levels)])
+    cosine = (direction / (references.size / 3)) @ (colours / np.sqrt((colours**2).sum(0)))
+    lifted = colours + LIFT
+    place = np.rint(lifted / lifted.sum(0) * 1000).astype(np.int64)
+    total = -cosine + sum(distance[at] for distance, at in zip(apart, place, strict=True)) / 3
+    return colours[:, np.argmin(total)]
 
 
 def structure(references: NDArray[np.uint8]) -> NDArray[np.float64]:

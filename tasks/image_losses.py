@@ -13,7 +13,10 @@ from torch import Tensor
 SIGMA, RADIUS = 1.5, 5
 """SSIM's Gaussian window of 11 x 11."""
 C1, C2 = 0.01**2, 0.03**2
-BINS = 8
+BINS = 16
+"""Of the histogram of a channel's shares; their centres are k / (BINS - 1)."""
+LIFT = 0.02
+"""Added to every channel before its share is taken: noise in the dark has no colour."""
 DARK = 1e-3
 """Joins |x| |y| under the cosine, as sqrt(|x|² |y|² + DARK²): a black pixel has no colour, and no steep gradient either."""
 
@@ -24,16 +27,22 @@ def illumination(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def colour(image: Tensor, reference: Tensor) -> Tensor:
-    """Angle between the colours of a pixel, as 1 - cos, mean over pixels; plus the distance between the channels' histograms ``[B]``."""
+    """Angle between the colours of a pixel, as 1 - cos, mean over pixels; plus how far the distributions of colours are apart ``[B]``."""
     lengths = ((image * image).sum(1) * (reference * reference).sum(1) + DARK**2).sqrt()
-    apart = (histogram(image) - histogram(reference)).abs().sum(2).mean(1)
+    apart = (histogram(chromaticity(image)) - histogram(chromaticity(reference))).abs().sum(2).mean(1)
     return 1 - ((image * reference).sum(1) / lengths).mean((1, 2)) + apart
 
 
-def histogram(image: Tensor) -> Tensor:
-    """Soft histograms ``[B, 3, BINS]``, each of sum 1: a value between the centres of two bins, k / (BINS - 1), counts for both."""
-    place = image.flatten(2).clamp(0, 1) * (BINS - 1)
-    centres = torch.arange(BINS, dtype=image.dtype, device=image.device)[:, None]
+def chromaticity(image: Tensor) -> Tensor:
+    """Each channel's share of the sum of the three, of every pixel; that of black is grey."""
+    lifted = image.clamp(0, 1) + LIFT
+    return lifted / lifted.sum(1, keepdim=True)
+
+
+def histogram(shares: Tensor) -> Tensor:
+    """Soft histograms ``[B, 3, BINS]`` of values in [0, 1], each of sum 1: a value between the centres of two bins counts for both."""
+    place = shares.flatten(2) * (BINS - 1)
+    centres = torch.arange(BINS, dtype=shares.dtype, device=shares.device)[:, None]
     return (1 - (place[:, :, None] - centres).abs()).relu().mean(3)
 
 

@@ -27,7 +27,7 @@ TASKS = (
     Task(
         "colour",
         "regression",
-        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of soft histograms of 8 bins a channel",
+        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of soft histograms of each channel's share of a pixel",
         (Metric("angle", low=0.0, high=180.0),),
     ),
     Task("structure", "regression", "1 - SSIM, Gaussian windows of 11 x 11, sigma 1.5", (Metric("ssim", True, -1.0, 1.0),)),
