@@ -73,6 +73,19 @@ def run(
 
 
 @app.command()
+def prepare(
+    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Every problem of this suite, those on request included.")] = "",
+    problem: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem (repeatable).")] = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> None:
+    """Download, decode and cache ahead what problems need; say how much there is and where."""
+    from benchmark import commands
+
+    commands.prepare(suite=suite, problems=problem or [], data_dir=data_dir, offline=offline)
+
+
+@app.command()
 def leaderboard(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
     output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",

@@ -18,7 +18,7 @@ import methods as registry
 import tasks
 from benchmark import executors, plan, study
 from benchmark.errors import UsageError
-from benchmark.progress import StudyProgress
+from benchmark.progress import PreparingProgress, StudyProgress
 from benchmark.records import RunRecord
 from benchmark.store import Damaged, Scan, Store
 from benchmark.table import build
@@ -61,21 +61,22 @@ def run(
 
         resolve_device(device)
     chosen = plan.with_overrides(tasks.suite(suite), problems=[p for word in problems for p in word.split(",")], seeds=seeds)
+    if not problems:
+        _say_on_request(chosen, tasks.suite(suite))
     names, sources = plan.choose_methods(methods, baselines=baselines)
     entrants = plan.choose_entrants(names, settings)
     for entry in chosen.entries:
         tasks.problem(entry.problem).require()
-    where = locations(data_dir, offline)
+    where, console = locations(data_dir, offline), Console(stderr=True)
     wanted = plan.Study(
         suite=chosen,
         entrants=entrants,
         budget=budget,
         sources=sources,
-        fingerprints={entry.problem: tasks.problem(entry.problem).fingerprint(where) for entry in chosen.entries},
+        fingerprints=_fingerprints(chosen, where, console),
         where=where,
     )
     store = Store(results)
-    console = Console(stderr=True)
     changed = study.changed_sources(plan.evaluation(wanted), sources, store)
     for name, count in changed.items():
         source = registry.find(name)
@@ -95,6 +96,29 @@ def run(
     console.print(f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {results.resolve()}")
     tuned = study.records_of(plan.tuning(wanted), store)
     _print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table")
+
+
+def prepare(*, suite: str, problems: Sequence[str], data_dir: Path | None, offline: bool) -> None:
+    """Downloads, decodes or generates what problems need before they can train, and says what is there.
+
+    Raises:
+        UsageError, TaskError: nothing was named, or the data of a problem cannot be had; what was prepared before it stays.
+    """
+    named = [p for word in problems for p in word.split(",")]
+    if not suite and not named:
+        raise UsageError("prepare needs --suite NAME or --problem NAME (list them: python -m benchmark list problems)")
+    if suite:
+        entries = tasks.suite(suite).entries
+        chosen = plan.with_overrides(tasks.suite(suite), problems=named or [entry.problem for entry in entries])
+        named = [entry.problem for entry in chosen.entries]
+    found = [tasks.problem(name) for name in named]
+    for problem in found:
+        problem.require()
+    where, console = locations(data_dir, offline), Console(stderr=True)
+    for problem in found:
+        with PreparingProgress(console) as progress:
+            said = problem.prepare(where, progress.report)
+        print(printable(f"{problem.card.name}: {said}"))
 
 
 def locations(data_dir: Path | None, offline: bool) -> tasks.Locations:
@@ -185,6 +209,23 @@ def show(name: str, results: Path) -> None:
         raise UsageError(f"nothing is called {name!r}{registry.suggestion(name, known)} (list them: python -m benchmark list methods)")
 
 
+def _fingerprints(suite: tasks.Suite, where: tasks.Locations, console: Console) -> dict[str, str]:
+    """Of the data by problem, after decoding what was not yet: a problem without data is an error before any trial."""
+    prints = {}
+    for entry in suite.entries:
+        problem = tasks.problem(entry.problem)
+        with PreparingProgress(console) as progress:
+            problem.prepare(where, progress.report)
+        prints[entry.problem] = problem.fingerprint(where)
+    return prints
+
+
+def _say_on_request(chosen: tasks.Suite, whole: tasks.Suite) -> None:
+    left = [entry.problem for entry in whole.entries if entry.problem not in {one.problem for one in chosen.entries}]
+    if left:
+        print(f"not asked for, as their data does not ship: {', '.join(left)} (--problem NAME)", file=sys.stderr)
+
+
 def _method_fields(card: registry.Card) -> dict[str, str]:
     settings = []
     for h in card.hyperparameters:
@@ -208,7 +249,7 @@ def _method_fields(card: registry.Card) -> dict[str, str]:
 def _suite_fields(suite: tasks.Suite) -> dict[str, str]:
     fields = {suite.name: suite.summary}
     for entry in suite.entries:
-        fields[entry.problem] = (
+        fields[entry.problem] = ("on request (--problem), " if entry.on_request else "") + (
             f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}, "
             f"evaluated every {entry.eval_every} steps, metrics of the {entry.selection} evaluation"
         )

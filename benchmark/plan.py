@@ -151,17 +151,19 @@ def _default(card: methods.Card, name: str) -> Value | None:
 
 
 def with_overrides(suite: tasks.Suite, *, problems: Sequence[str] = (), seeds: int | None = None) -> tasks.Suite:
-    """The suite with only some of its problems, or with another number of seeds.
+    """The suite with only some of its problems, or with another number of seeds; without a choice, all but those on request.
 
     Raises:
-        UsageError: a problem that the suite does not have.
+        UsageError: a problem that the suite does not have, or no choice where all of them are on request.
     """
     known = [entry.problem for entry in suite.entries]
     for name in problems:
         if name not in known:
             hint = methods.suggestion(name, known)
             raise UsageError(f"--problem {name!r} is not in suite {suite.name!r}{hint} (it has: {', '.join(known)})")
-    entries = [entry for entry in suite.entries if not problems or entry.problem in problems]
+    entries = [entry for entry in suite.entries if (entry.problem in problems if problems else not entry.on_request)]
+    if not entries:
+        raise UsageError(f"suite {suite.name!r} runs its problems on request only: name some with --problem ({', '.join(known)})")
     return replace(suite, entries=tuple(replace(entry, seeds=seeds or entry.seeds) for entry in entries))
 
 

@@ -1,4 +1,4 @@
-"""Progress of a study: done, failed, elapsed, time to go. A live bar in a terminal, a line every tenth of the way elsewhere."""
+"""Progress of a study and of preparing its data. A live bar in a terminal, a line every tenth of the way (or one a part) elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,46 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.records import FINISHED, RunRecord, TrialSpec
 from benchmark.views import printable
+
+
+class PreparingProgress:
+    """A bar for every part of a data set that is being downloaded, decoded or generated; none where there is nothing to do.
+
+    Use as a context manager, and pass :meth:`report` to :meth:`tasks.Problem.prepare`.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._known: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def report(self, what: str, done: int, total: int | None) -> None:
+        if what not in self._known:
+            self._known[what] = self._bars.add_task(escape(printable(what)), total=total)
+            if not self._console.is_terminal:
+                self._console.print(f"preparing {printable(what)}" + (f": {total:,} rows" if total else ""), markup=False, highlight=False)
+        self._bars.update(self._known[what], completed=done, total=total)
 
 
 class StudyProgress:

@@ -9,8 +9,8 @@ So the passes through the trunk need input gradients only, which is half of thei
 gradients of a layer their weighted sum alone is ever needed: (Σ w_t δ_t)ᵀ x. A convolution is a linear layer on the patches of its input.
 (Goodfellow 2015, arXiv 1510.01799, has the identity for the norms of per-sample gradients.)
 
-Hooks on activations inside the trunk see several gradients at once, or none: who needs them takes ``path="rows"``. Hooks on parameters
-are seen, and then rows are taken.
+Hooks on activations inside the trunk see several gradients at once, or, in a chain of known functions (:mod:`methods.chain`), none: who
+needs them takes ``path="rows"``. Hooks on parameters are seen, and then rows are taken.
 
 Where n is large against the width, the weight gradients are cheaper than the products of the samples: each layer gets what needs fewer
 multiplications (:func:`choose`). Parameters of any other kind get rows of J, as all do in :mod:`methods.jacobian`.
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node
 
-from methods import graph, jacobian
+from methods import chain, graph, jacobian
 from methods.errors import MethodError
 from methods.graph import Anatomy, Children, Root
 
@@ -83,11 +83,19 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the Gramian of a step is taken: the parts of the graph, the layers, and the indices of all other shared parameters in it."""
+    """How the Gramian of a step is taken.
+
+    Attributes:
+        anatomy: the parts of the graph.
+        layers: what takes each layer.
+        others: the indices of all other shared parameters in the graph.
+        links: the layers from the heads down, where the trunk is one chain of them.
+    """
 
     anatomy: Anatomy
     layers: tuple[Layer, ...]
     others: tuple[int, ...]
+    links: tuple[chain.Link, ...] | None
 
     @property
     def summary(self) -> str:
@@ -147,7 +155,8 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
         return None
     taken = {i for layer in layers for i in (layer.weight, layer.bias)}
     others = {index[id(leaf)] for node, below in anatomy.trunk.items() if not below and (leaf := graph.variable(node)) is not None} - taken
-    return Plan(anatomy, tuple(layers), tuple(sorted(others)))
+    links = None if others else chain.links(anatomy, [layer.node for layer in layers if not layer.convolution])
+    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links)
 
 
 def _hooked(parameter: Tensor) -> bool:
@@ -210,6 +219,11 @@ class Scratch:
         return kept[:size].view(*shape)
 
 
+def memory(layer: Layer, tasks: int, scratch: Scratch) -> Tensor:
+    """For δ ``[T, n, k]``."""
+    return scratch.get(("signals", layer.weight), (tasks, len(layer.inputs), layer.width), layer.inputs)
+
+
 class BySamples:
     """A layer's T weight gradients, held as δ ``[T, n, k]`` and x."""
 
@@ -221,7 +235,7 @@ class BySamples:
         if len(signals) == self.tasks:
             self.signals = signals.contiguous()
         else:
-            self.signals = self.scratch.get(("signals", self.layer.weight), (self.tasks, *signals.shape[1:]), signals)
+            self.signals = memory(self.layer, self.tasks, self.scratch)
             self.signals[tasks] = signals
 
     def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -233,7 +247,7 @@ class BySamples:
         seen = self.scratch.get("seen", self.signals.shape, self.signals)
         torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
-        gramian.addmm_(seen.view(tasks, -1), flat.T)
+        gramian += jacobian.products(seen.view(tasks, -1), flat)
         return torch.linalg.vector_norm(flat, dim=1), products.trace()
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -256,7 +270,7 @@ class ByRows:
 
     def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
         flat = self.rows.view(len(self.rows), -1)
-        gramian.addmm_(flat, flat.T)
+        gramian += jacobian.products(flat, flat)
         if self.layer.bias is not None:
             gramian.addmm_(self.biases, self.biases.T)
         return None
@@ -284,6 +298,25 @@ class Layerwise:
             MethodError: something in the trunk cannot pass several gradients at once; no ``.grad`` was touched.
         """
         sent, gradients_of_heads = self._heads(roots, seeds)
+        if self.plan.links is None:
+            self._batched(sent)
+        else:
+            self._descend(self.plan.links, sent)
+        jacobian.accumulate_all(self.plan.anatomy.heads, gradients_of_heads)
+
+    def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
+        """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
+        by_node = {part.layer.node: part for part in self.parts}
+        parts = [by_node[link.node] for link in links]
+        kept = [memory(part.layer, self.tasks, self.scratch) for part in parts]
+        nothing = kept[0].new_zeros(()).expand(kept[0].shape[1:])
+        torch.stack([next(iter(task.values()), nothing) for task in sent], out=kept[0])
+        chain.descend(links, kept)
+        for part, signals in zip(parts, kept, strict=True):
+            part.keep(slice(None), signals)
+
+    def _batched(self, sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
+        """The passes through any other trunk, by autograd."""
         targets = list(dict.fromkeys(target for task in sent for target in task))
         blank = {target: next(task[target] for task in sent if target in task).new_zeros(()) for target in targets}
         sizes = {target: next(task[target] for task in sent if target in task).shape for target in targets}
@@ -308,7 +341,6 @@ class Layerwise:
                 why = str(error).split("\n")[0]
                 raise MethodError(f"the trunk cannot pass several gradients at once ({why}): methods.create(..., path='rows')") from error
             self._keep(first, last, [g if g is None or batched else g.unsqueeze(0) for g in gradients])
-        jacobian.accumulate_all(self.plan.anatomy.heads, gradients_of_heads)
 
     def _heads(self, roots: Sequence[Root], seeds: Sequence[float]) -> tuple[list[dict[tuple[Node, int], Tensor]], Sequence[Tensor | None]]:
         """What each task sends to each output of the trunk that its head reads, and the gradients of the heads' leaves."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,8 +18,17 @@ from tasks.locations import Locations
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tasks.gallery import Panel
+
 Kind = Literal["classification", "regression", "objective"]
 Split = Literal["validation", "test"]
+
+Report = Callable[[str, int, int | None], None]
+"""Is told what is being prepared, how many rows of it are done, and of how many, where that is known."""
+
+
+def silent(what: str, done: int, total: int | None) -> None:
+    """The report that nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,14 @@ class Session(ABC):
     def evaluate(self, split: Split) -> Evaluation:
         """Losses and metrics of the current model, in eval mode, without touching the random state or the training mode."""
 
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """Rows of panels that show what the current model makes of a split: inputs, targets, predictions; no rows: nothing to show.
+
+        ``examples`` are shown one by one, its first rows; panels that sum up (a confusion, a scatter) are of the whole split. Like
+        :meth:`evaluate` it leaves the model and all states as they were.
+        """
+        return []
+
 
 class Problem(ABC):
     """Data + model + T tasks. Subclasses are stateless: everything that depends on a seed lives in the session."""
@@ -139,6 +156,15 @@ class Problem(ABC):
         Raises:
             TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
         """
+
+    def prepare(self, where: Locations | None = None, report: Report = silent) -> str:
+        """Downloads, decodes or generates ahead what a run would otherwise do first; one line that says what is there and where.
+
+        Raises:
+            TaskError: the data cannot be had from ``where`` (None: the defaults of :class:`Locations`).
+        """
+        self.require()
+        return "nothing to prepare: it ships with its package or is generated"
 
     @abstractmethod
     def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:

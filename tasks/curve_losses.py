@@ -1,13 +1,13 @@
 """Zero-DCE's four losses without a reference (Guo et al., CVPR 2020, arXiv:2001.06826), as its code computes them, one number an image.
 
-Images are float ``[B, 3, H, W]`` in [0, 1]; Y is the mean over the channels. A is the curve maps ``[B, 3 x 8, H, W]`` in [-1, 1].
+Images are float ``[B, 3, H, W]`` in [0, 1]; Y is the mean over the channels. A is the curve maps ``[B, 3 x 8, H/2, W/2]`` in [-1, 1].
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 ITERATIONS = 8
 CELL = 4
@@ -20,9 +20,10 @@ FAINT = 1e-4
 
 
 def brighten(dark: Tensor, maps: Tensor) -> Tensor:
-    """x <- x + A_n (x² - x), once for each of the maps: stays in [0, 1], keeps the order of levels, and 0 and 1."""
+    """x <- x + A_n (x² - x), once for each of the maps, interpolated to the image: stays in [0, 1], and so do 0 and 1."""
     image = dark
-    for curve in maps.chunk(ITERATIONS, dim=1):
+    curves = interpolate(maps, size=dark.shape[-2:], mode="bilinear", align_corners=False)
+    for curve in curves.chunk(ITERATIONS, dim=1):
         image = image + curve * (image * image - image)
     return image
 

@@ -60,7 +60,7 @@ class CurveSession(ImageSession):
 
 
 class CurveEstimator(nn.Module):
-    """A small DCE-Net: maps are estimated at half the resolution and interpolated, as in Zero-DCE++ (arXiv:2103.00860)."""
+    """A small DCE-Net: maps are estimated at half the resolution, as in Zero-DCE++ (arXiv:2103.00860)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -70,11 +70,10 @@ class CurveEstimator(nn.Module):
         self.curves = nn.Conv2d(2 * width, 3 * curve_losses.ITERATIONS, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps ``[B, 24, H, W]`` in [-1, 1] from images in [0, 1] with even sides."""
+        """Maps ``[B, 24, H/2, W/2]`` in [-1, 1] from images in [0, 1]."""
         early = self.first(nn.functional.avg_pool2d(image, 2)).relu()
         late = self.third(self.second(early).relu()).relu()
-        maps = self.curves(torch.cat([early, late], dim=1)).tanh()
-        return nn.functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+        return self.curves(torch.cat([early, late], dim=1)).tanh()
 
 
 def estimator(width: int) -> WholeNet:

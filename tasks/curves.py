@@ -39,8 +39,8 @@ class Curves(TilesProblem):
         ),
         extra_metrics=(Metric("psnr", True, 0.0, 100.0, compared=False), Metric("ssim", True, -1.0, 1.0, compared=False)),
         requires=PACKAGES,
-        steps=500,
-        batch_size=16,
+        steps=400,
+        batch_size=8,
         learning_rate=1e-3,
     )
     camera = Camera(stops=(1.5, 4.0), cast=0.4, gamma=(1.8, 2.6), photons=(10.0, 13.0), read=2.0)

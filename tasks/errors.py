@@ -9,8 +9,9 @@ from importlib.util import find_spec
 _EXTRAS = {
     "sklearn": ("scikit-learn", "suites"),
     "skimage": ("scikit-image", "suites"),
-    "PIL": ("pillow", "suites"),
     "datasets": ("datasets", "hub"),
+    "pyarrow": ("datasets", "hub"),
+    "PIL": ("pillow", "hub"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 SIGMA, RADIUS = 1.5, 5
 """SSIM's Gaussian window of 11 x 11."""
@@ -34,8 +35,8 @@ def colour(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def chromaticity(image: Tensor) -> Tensor:
-    """Each channel's share of the sum of the three, of every pixel; that of black is grey."""
-    lifted = image.clamp(0, 1) + LIFT
+    """Each channel's share of the sum of the three, in means over 2 x 2 pixels; that of black is grey."""
+    lifted = avg_pool2d(image.clamp(0, 1), 2) + LIFT
     return lifted / lifted.sum(1, keepdim=True)
 
 

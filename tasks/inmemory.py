@@ -24,11 +24,13 @@ class Arrays:
     """The whole data set, in its natural units, row by row; memory-mapped where it is large.
 
     ``inputs`` is float32 ``[N, F]`` or ``[N, C, H, W]``, or whatever the problem's session turns into that. Under cross-entropy and squared
-    error ``targets`` has one array a task: int64 ``[N]`` for classes and float32 ``[N, D]`` for regression.
+    error ``targets`` has one array a task: int64 ``[N]`` for classes and float32 ``[N, D]`` for regression. ``parts`` are the numbers of
+    rows of the set's own splits, one after the other: training and test, or training, validation and test; () where it has none.
     """
 
     inputs: NDArray[Any]
     targets: tuple[NDArray[Any], ...]
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,17 @@ def split(card: ProblemCard, rows: int, validation: int, test: int, seed: int) -
     shuffled = np.random.default_rng(derive(card.version, card.name, "test")).permutation(rows)
     rest = np.random.default_rng(derive(seed, card.name, "split")).permutation(shuffled[test:])
     return Indices(train=rest[validation:], validation=rest[:validation], test=shuffled[:test])
+
+
+def cut_parts(card: ProblemCard, parts: tuple[int, ...], validation: int, seed: int) -> Indices:
+    """The set's own splits; of two of them, the validation set is carved from the first, anew for each seed: no test row selects."""
+    import numpy as np
+
+    train, *held_out = np.split(np.arange(sum(parts)), np.cumsum(parts)[:-1])
+    if len(held_out) == 2:
+        return Indices(train, *held_out)
+    rest = np.random.default_rng(derive(seed, card.name, "split")).permutation(train)
+    return Indices(train=rest[validation:], validation=rest[:validation], test=held_out[0])
 
 
 def hash_arrays(arrays: Iterable[NDArray[Any]]) -> str:
@@ -81,8 +94,14 @@ class InMemoryProblem(Problem):
         """
 
     def indices(self, rows: int, seed: int) -> Indices:
-        """The three sets of this seed; overridden where the data set comes with a test set of its own."""
+        """The three sets of this seed, of rows that come in one piece."""
         return split(self.card, rows, self.validation_rows, self.test_rows, seed)
+
+    def cut(self, arrays: Arrays, seed: int) -> Indices:
+        """The three sets of this seed, along the set's own splits where it has them."""
+        if len(arrays.parts) < 2:
+            return self.indices(len(arrays.inputs), seed)
+        return cut_parts(self.card, arrays.parts, self.validation_rows, seed)
 
     @abstractmethod
     def network(self) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -91,7 +91,7 @@ class MemorySession(Session):
         self.problem, self._seed = problem, seed
         self.events = {}
         arrays = problem.arrays(where or Locations())
-        index = problem.indices(len(arrays.inputs), seed)
+        index = problem.cut(arrays, seed)
         for name, rows in (("training", index.train), ("validation", index.validation), ("test", index.test)):
             if not len(rows):
                 raise TaskError(f"problem {problem.card.name!r}: no {name} row for seed {seed} ({len(arrays.inputs)} rows in all)")
@@ -154,12 +154,19 @@ class MemorySession(Session):
         return self.criteria(outputs, batch), representation
 
     def evaluate(self, split: Split) -> Evaluation:
-        rows, meter = {"validation": self._validation, "test": self._test}[split], self.meter()
-        with torch.no_grad(), evaluating(self.model):
-            for start in range(0, len(rows), self.chunk):
-                piece = rows.slice(start, start + self.chunk)
-                meter.update(self.net(piece[0])[0], piece)
+        meter = self.meter()
+        self.visit(split, meter.update)
+        with torch.no_grad():
             return meter.compute()
+
+    def visit(self, split: Split, see: Callable[[Any, Rows], None], first: int | None = None) -> None:
+        """Calls ``see(outputs, rows)`` for a split, or its ``first`` rows, chunk by chunk, in eval mode and without gradients."""
+        rows = {"validation": self._validation, "test": self._test}[split]
+        stop = len(rows) if first is None else min(first, len(rows))
+        with torch.no_grad(), evaluating(self.model):
+            for start in range(0, stop, self.chunk):
+                piece = rows.slice(start, min(start + self.chunk, stop))
+                see(self.net(piece[0])[0], piece)
 
     def _place(self, arrays: Arrays, index: Indices, device: str) -> list[Held | Streamed]:
         stored, splits = (arrays.inputs, *arrays.targets), (index.train, index.validation, index.test)

@@ -27,7 +27,7 @@ TASKS = (
     Task(
         "colour",
         "regression",
-        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of soft histograms of each channel's share of a pixel",
+        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of soft histograms of each channel's share",
         (Metric("angle", low=0.0, high=180.0),),
     ),
     Task("structure", "regression", "1 - SSIM, Gaussian windows of 11 x 11, sigma 1.5", (Metric("ssim", True, -1.0, 1.0),)),
@@ -49,7 +49,7 @@ class TilesProblem(InMemoryProblem):
     """
 
     camera: Camera
-    validation_rows = 160
+    validation_rows = 128
 
     def arrays(self, where: Locations) -> Arrays:
         self.require()
@@ -84,8 +84,8 @@ class Photos(TilesProblem):
         tasks=TASKS,
         extra_metrics=(Metric("ciede2000", low=0.0, compared=False),),
         requires=PACKAGES,
-        steps=500,
-        batch_size=16,
+        steps=400,
+        batch_size=8,
         learning_rate=2e-3,
     )
     camera = Camera(stops=(1.5, 4.0), cast=0.4, gamma=(1.8, 2.6), photons=(9.0, 12.0), read=2.0)

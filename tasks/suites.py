@@ -12,6 +12,10 @@
     [[problems]]
     name = "digits"               # optional beside it: steps, batch_size, learning_rate, seeds, selection
 
+    [[problems]]
+    name = "adult"
+    on_request = true             # runs only where it is named (--problem adult): its data does not ship
+
 What is left out beside a problem is the problem's default, or the protocol's.
 """
 
@@ -47,6 +51,8 @@ class Entry:
     selection: Selection
     seeds: int
     """Number of evaluation seeds: 0, 1, ..., seeds - 1."""
+    on_request: bool = False
+    """Whether the problem runs only where it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def _read(path: Path, shown: str) -> Suite:
 
 
 def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any]) -> Entry:
-    optional = {"steps": _count, "batch_size": _count, "learning_rate": _rate, "seeds": _count, "selection": _selection}
+    optional = {"steps": _count, "batch_size": _count, "learning_rate": _rate, "seeds": _count, "selection": _selection, "on_request": _yes}
     given = _table(table, where, required={"name": _text}, optional=optional)
     try:
         card = problem(given["name"]).card
@@ -122,6 +128,7 @@ def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any]) ->
         eval_every=math.ceil(steps / protocol["evaluations"]),
         selection=given.get("selection", protocol["selection"]),
         seeds=given.get("seeds", protocol["seeds"]),
+        on_request=given.get("on_request", False),
     )
 
 
@@ -158,6 +165,12 @@ def _count(value: Any) -> int:
     # bool is an int to Python, but `steps = true` is a mistake
     if type(value) is not int or value < 1:
         raise ValueError("must be a whole number of at least 1")
+    return value
+
+
+def _yes(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError("must be true or false")
     return value
 
 

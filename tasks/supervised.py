@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 from torchmetrics.functional import mean_squared_error
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from tasks.base import Evaluation, Kind
+from tasks.base import Evaluation, Kind, Split, Task
+from tasks.gallery import Confusion, Panel, Picture, Scatter
 from tasks.inmemory import Arrays, SupervisedProblem
 from tasks.memory import MemorySession, Rows
 
@@ -52,6 +53,22 @@ class SupervisedSession(MemorySession):
     def meter(self) -> SupervisedMeter:
         return SupervisedMeter(self)
 
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """Images, where inputs are images, with what was wanted and what was said; then a confusion or a scatter a task."""
+        meter, cards = self.meter(), self.problem.card.tasks
+        self.visit(split, meter.update)
+        outputs, (inputs, *targets) = ([tensor.cpu().numpy() for tensor in side] for side in meter.gathered())
+        said = [o.argmax(1) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
+        rows: list[list[Panel]] = []
+        if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
+            pixels = np.clip(self._standardise.undo(inputs[:examples]), 0, 1).transpose(0, 2, 3, 1)
+            captions = [
+                "\n".join(f"{card.name} {_value(t[i])}, said {_value(s[i])}" for card, t, s in zip(cards, targets, said, strict=True))
+                for i in range(len(pixels))
+            ]
+            rows.append([_picture(*each) for each in zip(captions, pixels, strict=True)])
+        return [*rows, [_summary(*each) for each in zip(cards, outputs, targets, said, strict=True)]]
+
 
 class SupervisedMeter:
     """Keeps all outputs of the split."""
@@ -64,7 +81,7 @@ class SupervisedMeter:
 
     def compute(self) -> Evaluation:
         session, problem = self._session, self._session.problem
-        outputs, rows = (_joined([chunk[side] for chunk in self._chunks]) for side in (0, 1))
+        outputs, rows = self.gathered()
         losses = tuple(torch.stack(session.criteria(outputs, tuple(rows))).tolist())
         metrics = {
             f"{task.name}/{metric.name}": float(_METRICS[metric.name](*pair))
@@ -72,6 +89,11 @@ class SupervisedMeter:
             for metric in task.metrics
         }
         return Evaluation(losses, metrics | problem.whole(losses, session.initial_losses))
+
+    def gathered(self) -> tuple[list[Tensor], list[Tensor]]:
+        """All outputs, one a task, and all rows: inputs, then targets."""
+        outputs, rows = (_joined([chunk[side] for chunk in self._chunks]) for side in (0, 1))
+        return outputs, rows
 
 
 def _joined(chunks: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -90,6 +112,28 @@ class Standardiser:
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         scaled: NDArray[np.float32] = ((inputs - self._mean) / self._scale).astype(np.float32)
         return scaled
+
+    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """The inputs as they were, to the rounding of float32."""
+        inputs: NDArray[np.float64] = scaled * self._scale + self._mean
+        return inputs
+
+
+def _picture(caption: str, pixels: NDArray[np.float64]) -> Panel:
+    return Picture(caption, pixels[..., 0], "grey", span=(0, 1)) if pixels.shape[-1] == 1 else Picture(caption, pixels)
+
+
+def _value(value: NDArray[Any]) -> str:
+    """A class, or the columns of a regression."""
+    return ", ".join(f"{number:.3g}" for number in np.atleast_1d(value))
+
+
+def _summary(task: Task, output: NDArray[Any], target: NDArray[Any], said: NDArray[Any]) -> Panel:
+    if task.kind == "classification":
+        classes = output.shape[1]
+        counts = np.bincount(target * classes + said, minlength=classes * classes)
+        return Confusion(task.name, counts.reshape(classes, classes).astype(np.int64))
+    return Scatter(task.name, target.ravel(), said.ravel())
 
 
 def initial_loss(kind: Kind, labels: NDArray[Any], outputs: int) -> float:

@@ -66,6 +66,13 @@ TRUNKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 6), nn.Tanh()), (7, 5)),
     "one layer": (lambda: nn.Linear(5, 6), (7, 5)),
     "no bias": (lambda: nn.Sequential(nn.Linear(5, 8, bias=False), nn.SiLU(), nn.Linear(8, 6, bias=False)), (7, 5)),
+    "elementwise": (
+        lambda: nn.Sequential(
+            nn.Linear(5, 6), nn.Sigmoid(), nn.GELU(), nn.Linear(6, 7), nn.LeakyReLU(0.3), nn.Linear(7, 6), nn.GELU("tanh")
+        ),
+        (7, 5),
+    ),
+    "softplus": (lambda: nn.Sequential(nn.Linear(5, 6), nn.Softplus(), nn.Linear(6, 6)), (7, 5)),
     "layer norm": (lambda: nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.Linear(6, 6)), (7, 5)),
     "batch norm": (lambda: nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 6)), (7, 5)),
     "dropout": (lambda: nn.Sequential(nn.Linear(5, 6), nn.Dropout(0.5), nn.Linear(6, 6)), (7, 5)),
@@ -333,12 +340,23 @@ def test_hooks_that_can_be_seen_are_heard(hook: Callable[[Model, Tensor], None],
     assert torch.equal(found[0], found[1])
 
 
+CHAINS = ("linear", "one layer", "no bias", "elementwise", "in place", "frozen bias")
+
+
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_a_chain_of_linear_layers_and_elementwise_functions_is_passed_without_autograd(kind: str) -> None:
+    model = build(kind)
+    plan = layers.plan(graph.roots_of(model.losses()), model.shared(), forced=True)
+    assert plan is not None
+    assert (plan.links is not None) == (kind in CHAINS)
+
+
 def test_what_cannot_pass_several_gradients_at_once_is_a_clear_error_and_changes_nothing() -> None:
     model = build("linear")
     first, *rest = model.trunk.children()
     y = first(model.x)
     y.register_hook(lambda gradient: gradient * gradient.norm().item())
-    z = nn.Sequential(*rest)(y)
+    z = nn.functional.softplus(nn.Sequential(*rest)(y))
     losses = [(10.0**t * head(z)).sin().square().mean() for t, head in enumerate(model.heads)]
     with pytest.raises(methods.MethodError, match=r"the trunk cannot pass several gradients at once .*path='rows'") as error:
         methods.create("upgrad", 3, path="layers").backward(losses, shared=model.shared())

@@ -77,6 +77,17 @@ def test_the_gramian_is_exact_whatever_the_matmul_precision(precision: str, dtyp
     assert linear.close(gramian.double(), values @ values.T, 1e-6)
 
 
+@pytest.mark.parametrize("columns", [8191, 16384, 1_000_003])
+def test_the_gramian_of_long_rows_is_rounded_as_that_of_short_ones(columns: int) -> None:
+    values = torch.randn(3, columns, generator=torch.Generator().manual_seed(0)) + 0.3  # a sum of one sign loses most
+    rows = Rows([torch.zeros(columns)], 3)
+    rows.blocks[0].copy_(values)
+    expected = values.double() @ values.double().T
+    scale = expected.diagonal().sqrt()
+    error = (rows.gramian() - expected).abs() / (scale * scale[:, None])
+    assert error.max() < 20 * torch.finfo(torch.float32).eps
+
+
 @pytest.mark.parametrize("product", [lambda rows: rows.gramian(), lambda rows: rows.combine(torch.ones(3))], ids=["gramian", "combine"])
 def test_products_are_taken_at_the_highest_precision(product: Callable[[Rows], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The host may have no faster, coarser product to show the difference."""

@@ -1,0 +1,100 @@
+"""T gradients at once, backwards through a trunk that is one chain of linear layers and elementwise functions.
+
+Autograd passes several gradients at once by batching every function anew and into fresh memory. In a chain of known functions the pass
+is one product a layer, written where the layer's gradients are kept from step to step, and one function applied there in place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from methods.graph import Anatomy
+
+aten = torch.ops.aten
+
+
+def _of_result(operator: Any) -> Callable[[Any, Tensor], None]:
+    return lambda node, gradient: operator(gradient, node._saved_result.detach().expand_as(gradient), grad_input=gradient)
+
+
+ELEMENTWISE: dict[str, Callable[[Any, Tensor], None]] = {
+    "ReluBackward0": lambda node, gradient: aten.threshold_backward.grad_input(
+        gradient, node._saved_result.detach().expand_as(gradient), 0, grad_input=gradient
+    ),
+    "TanhBackward0": _of_result(aten.tanh_backward.grad_input),
+    "SigmoidBackward0": _of_result(aten.sigmoid_backward.grad_input),
+    "SiluBackward0": lambda node, gradient: aten.silu_backward.grad_input(
+        gradient, node._saved_self.detach().expand_as(gradient), grad_input=gradient
+    ),
+    "GeluBackward0": lambda node, gradient: aten.gelu_backward.grad_input(
+        gradient, node._saved_self.detach().expand_as(gradient), approximate=node._saved_approximate, grad_input=gradient
+    ),
+    "LeakyReluBackward0": lambda node, gradient: aten.leaky_relu_backward.grad_input(
+        gradient, node._saved_self.detach().expand_as(gradient), node._saved_negative_slope, False, grad_input=gradient
+    ),
+}
+"""What turns gradients ``[C, n, k]`` at the outputs of a node into those at its inputs, in place, by autograd's own operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A linear layer, after the elementwise functions between it and the heads, or the layer above."""
+
+    functions: tuple[Any, ...]
+    node: Any
+    weight: Tensor | None
+    """W ``[k, d]`` as autograd saved it; None for the lowest layer, below which nothing is wanted."""
+
+
+def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
+    """The trunk from the heads down; None where it is anything but one chain of these layers and elementwise functions."""
+    targets = {(crossing.target, crossing.number) for crossing in anatomy.crossings}
+    if len(targets) != 1:
+        return None
+    uses = Counter(child for children in anatomy.trunk.values() for child, _ in children if child is not None)
+    ((node, number),) = targets
+    found: list[Link] = []
+    functions: list[Node] = []
+    seen = 0
+    while True:
+        children = anatomy.trunk[node]
+        if number or uses[node] > bool(seen):
+            return None
+        seen += 1
+        if node in linear:
+            below, number = children[1] if node.name() == "AddmmBackward0" else children[0]
+            found.append(Link(tuple(functions), node, None if below is None else _weight(node)))
+            functions = []
+            seen += 1  # the transposed weight
+            if below is None:
+                break
+        elif node.name() in ELEMENTWISE and children[0][0] is not None:
+            functions.append(node)
+            below, number = children[0]
+        else:
+            return None
+        assert below is not None  # a linear layer below which nothing is wanted has ended the loop
+        node = below
+    inner = sum(bool(children) for children in anatomy.trunk.values())
+    return tuple(found) if seen == inner else None
+
+
+def _weight(node: Any) -> Tensor:
+    saved: Tensor = node._saved_mat2
+    return saved.detach().T
+
+
+def descend(links: Sequence[Link], kept: Sequence[Tensor]) -> None:
+    """Fills ``kept[l]`` ``[T, n, k]``, the gradients at the outputs of layer l, from ``kept[0]``, which holds those of the trunk."""
+    for i, link in enumerate(links):
+        for function in link.functions:
+            ELEMENTWISE[function.name()](function, kept[i])
+        if link.weight is not None:
+            torch.mm(kept[i].flatten(0, 1), link.weight, out=kept[i + 1].flatten(0, 1))
