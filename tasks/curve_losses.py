@@ -48,7 +48,8 @@ def colour(image: Tensor) -> Tensor:
     """sqrt(D_rg² + D_rb² + D_gb²), where D_pq is the squared difference of the means of two channels ``[B]``."""
     red, green, blue = image.mean((2, 3)).unbind(1)
     # a norm has a gradient (of 0) where all means are equal, which a square root has not
-    return torch.linalg.vector_norm(torch.stack([(red - green) ** 2, (red - blue) ** 2, (green - blue) ** 2]), dim=0)
+    apart: Tensor = torch.stack([red - green, red - blue, green - blue]).square().norm(dim=0)
+    return apart
 
 
 def smoothness(maps: Tensor) -> Tensor:

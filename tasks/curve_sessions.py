@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tasks import curve_losses, image_losses
-from tasks.image_sessions import ImageSession, WholeNet, psnr
+from tasks.gallery import Panel, Picture
+from tasks.image_sessions import ImageSession, WholeNet, pictures, psnr
 from tasks.inmemory import Arrays
 from tasks.memory import Rows
 
@@ -58,6 +59,13 @@ class CurveSession(ImageSession):
             "ssim": image_losses.ssim(image, reference),
         }
 
+    def panels(self, outputs: Tensor, rows: Rows) -> list[list[Panel]]:
+        """Of the maps their mean over the iterations and channels."""
+        dark = rows[0] / 255
+        shown = ((dark, "in the dark"), (curve_losses.brighten(dark, outputs), "output"), (rows[1] / 255, "never seen in training"))
+        maps = [Picture("mean of the curve maps", each, "heat", (-1.0, 1.0)) for each in outputs.mean(1).cpu().numpy()]
+        return list(map(list, zip(*(pictures(*each) for each in shown), maps, strict=True)))
+
 
 class CurveEstimator(nn.Module):
     """A small DCE-Net: maps are estimated at half the resolution, as in Zero-DCE++ (arXiv:2103.00860)."""
@@ -73,7 +81,8 @@ class CurveEstimator(nn.Module):
         """Maps ``[B, 24, H/2, W/2]`` in [-1, 1] from images in [0, 1]."""
         early = self.first(nn.functional.avg_pool2d(image, 2)).relu()
         late = self.third(self.second(early).relu()).relu()
-        return self.curves(torch.cat([early, late], dim=1)).tanh()
+        maps: Tensor = self.curves(torch.cat([early, late], dim=1)).tanh()
+        return maps
 
 
 def estimator(width: int) -> WholeNet:

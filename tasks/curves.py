@@ -23,13 +23,13 @@ def _share(name: str) -> Metric:
 
 
 class Curves(TilesProblem):
-    """A network gives every pixel eight curves x + A (x² - x). The losses conflict by design: an image that stays dark is perfectly consistent."""
+    """A network gives every pixel eight curves x + A (x² - x). The losses conflict: an image that stays dark is perfectly consistent."""
 
     card = ProblemCard(
         name="curves",
         version=1,
         summary=f"dark photographs in tiles of {SIDE}x{SIDE}, brightened by curves without a reference: Zero-DCE's four losses",
-        source=f"{SOURCE}; losses of Zero-DCE (arXiv:2001.06826), whose hand-set weights are 1, 10, 5 and 200; written here from the formula",
+        source=f"{SOURCE}; losses of Zero-DCE (arXiv:2001.06826), whose hand-set weights are 1/10/5/200, from the formulas",
         licence=LICENCE,
         tasks=(
             Task("spatial", "regression", "squared change of the differences between neighbouring cells", (_share("consistency"), LOSS)),

@@ -74,7 +74,7 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
 
 @lru_cache
 def window(size: int) -> Tensor:
-    """Gaussian means ``[size - 10, size]`` along a side: a product of two small matrices is ten times as fast as a convolution by channel."""
+    """Gaussian means ``[size - 10, size]`` along a side: products of matrices are ten times as fast as convolutions by channel."""
     if size <= 2 * RADIUS:
         raise ValueError(f"an image of side {size}: SSIM needs at least {2 * RADIUS + 1} pixels")
     weights = torch.exp(-((torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64) / SIGMA) ** 2) / 2)

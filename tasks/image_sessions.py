@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tasks import constant_images, image_losses
-from tasks.base import Evaluation
+from tasks.base import Evaluation, Split
 from tasks.ciede2000 import ciede2000, lab
+from tasks.gallery import Panel, Picture
 from tasks.inmemory import Arrays
 from tasks.memory import MemorySession, Rows
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TERMS = (image_losses.illumination, image_losses.colour, image_losses.structure, image_losses.smoothness)
 SILENT = 1e-10
 """Mean squared errors below it are read as it, so that PSNR ends at 100 dB: no mean over images is infinite."""
+CROP = 96
+"""Side of a crop in pixels."""
 SEEN = 0.1
 """Length of the darkest colour whose angle is measured."""
 
@@ -66,6 +68,15 @@ class ImageSession(MemorySession):
         flipped = tuple(images.flip(axes) if axes else images for images in rows)
         square = rows[0].shape[-2] == rows[0].shape[-1]
         return tuple(images.transpose(-2, -1) for images in flipped) if over and square else flipped
+
+    @abstractmethod
+    def panels(self, outputs: Any, rows: Rows) -> list[list[Panel]]:
+        """A row of panels for each of these images."""
+
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        found: list[list[Panel]] = []
+        self.visit(split, lambda outputs, rows: found.extend(self.panels(outputs, rows)), examples)
+        return found
 
     def criteria(self, outputs: Any, rows: Rows) -> list[Tensor]:
         return [each.mean() for each in self.terms(outputs, rows)]
@@ -114,6 +125,28 @@ class PairSession(ImageSession):
             "ciede2000": ciede2000(lab(image), lab(reference)).mean((1, 2)),
         }
 
+    def panels(self, outputs: Tensor, rows: Rows) -> list[list[Panel]]:
+        shown = ((rows[0] / 255, "in the dark"), (outputs, "output"), (rows[1] / 255, "reference"))
+        return list(map(list, zip(*(pictures(*each) for each in shown), strict=True)))
+
+
+class CropSession(PairSession):
+    """Trains on random crops, and evaluates whole images."""
+
+    chunk = 1
+
+    def augment(self, rows: Rows, draws: np.random.Generator) -> Rows:
+        height, width = rows[0].shape[-2:]
+        tops, lefts = (draws.integers(0, max(side - CROP, 0) + 1, len(rows[0])).tolist() for side in (height, width))
+        crops = [(slice(None), slice(top, top + CROP), slice(left, left + CROP)) for top, left in zip(tops, lefts, strict=True)]
+        cropped = [torch.stack([image[crop] for image, crop in zip(images, crops, strict=True)]) for images in rows]
+        return super().augment(tuple(cropped), draws)
+
+
+def pictures(images: Tensor, title: str) -> list[Picture]:
+    """Images ``[B, 3, H, W]``, cut off at [0, 1]."""
+    return [Picture(title, image) for image in images.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()]
+
 
 def psnr(image: Tensor, reference: Tensor) -> Tensor:
     """Peak signal-to-noise ratio ``[B]`` in dB of images in [0, 1], 100 at most."""
@@ -156,5 +189,3 @@ class Enhancer(nn.Module):
 def enhancer(width: int) -> WholeNet:
     trunk = Enhancer(width)
     return WholeNet(trunk, trunk.leave)
-
-

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import TaskError, require
+from tasks.pixels import pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,26 +21,24 @@ SIDE = 32
 CONTRAST = 24
 """A tile of fewer levels between its darkest and brightest one in a hundred pixels shows nothing, and is left out."""
 
-TRAINING = ("skimage/data/astronaut.png", "skimage/data/chelsea.png", "skimage/data/motorcycle_left.png", "sklearn/datasets/images/flower.jpg")
+TRAINING = (
+    "skimage/data/astronaut.png",
+    "skimage/data/chelsea.png",
+    "skimage/data/motorcycle_left.png",
+    "sklearn/datasets/images/flower.jpg",
+)
 TEST = ("skimage/data/coffee.png", "sklearn/datasets/images/china.jpg")
 """PACKAGE/FILE in the installed packages; nothing is ever downloaded. Not among them: the rocket, which was taken in the dark already."""
 
 PACKAGES = ("skimage", "sklearn", "PIL")
 
 
-@dataclass(frozen=True, slots=True)
-class Tiles:
-    """Tiles of all photographs, by photograph, each from left to right and from top to bottom."""
-
-    pixels: NDArray[np.uint8]
-    """sRGB ``[N, 3, SIDE, SIDE]``."""
-    held_out: NDArray[np.bool_]
-    """``[N]``: whether the tile is of a photograph for testing."""
-
-
 @lru_cache(maxsize=1)
-def tiles() -> Tiles:
+def tiles() -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Every photograph on a grid of tiles that touch and never overlap, without those that show nothing.
+
+    sRGB ``[N, 3, SIDE, SIDE]`` by photograph, each from left to right and from top to bottom; and how many are of photographs for training
+    and how many of those for testing, which come last.
 
     Raises:
         MissingDependency: a package that ships photographs, or the one that decodes them, is not installed.
@@ -48,9 +47,8 @@ def tiles() -> Tiles:
     import numpy as np
 
     require(PACKAGES, "the photographs")
-    cut = [_tile(_photograph(name)) for name in (*TRAINING, *TEST)]
-    held_out = np.repeat([False] * len(TRAINING) + [True] * len(TEST), [len(each) for each in cut])
-    return Tiles(np.concatenate(cut), held_out)
+    training, test = (np.concatenate([_tile(photograph(name)) for name in names]) for names in (TRAINING, TEST))
+    return np.concatenate([training, test]), (len(training), len(test))
 
 
 def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -65,21 +63,17 @@ def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cut[shows]
 
 
-def _photograph(name: str) -> NDArray[np.uint8]:
+def photograph(name: str) -> NDArray[np.uint8]:
     """sRGB ``[H, W, 3]``. PNG has one decoding; that of JPEG may differ by a level between versions of libjpeg, and fingerprints tell."""
-    import numpy as np
-    from PIL import Image
-
     package, _, inside = name.partition("/")
     spec = find_spec(package)
-    assert spec is not None, "required above"
+    assert spec is not None, "required by the caller"
     assert spec.origin is not None, "a package with a file"
     path = Path(spec.origin).parent / inside
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+        return pixels(path.read_bytes(), "RGB", str(path))
     except OSError as error:
-        raise TaskError(f"photograph {path}: {error}; expected it in the installed {package} (reinstall it)") from error
+        raise TaskError(f"photograph {path}: {error.strerror}; expected it in the installed {package} (reinstall it)") from error
 
 
 @dataclass(frozen=True, slots=True)

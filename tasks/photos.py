@@ -6,12 +6,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.base import Metric, ProblemCard, Task, derive
-from tasks.inmemory import Arrays, Indices, InMemoryProblem
+from tasks.inmemory import Arrays, InMemoryProblem
 from tasks.locations import Locations
 from tasks.photographs import PACKAGES, SIDE, Camera, tiles
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
     from tasks.base import Session
@@ -55,21 +54,13 @@ class TilesProblem(InMemoryProblem):
         self.require()
         return _exposed(self.card.name, self.card.version, self.camera)
 
-    def indices(self, rows: int, seed: int) -> Indices:
-        import numpy as np
-
-        held_out = tiles().held_out
-        rest = np.random.default_rng(derive(seed, self.card.name, "split")).permutation(np.flatnonzero(~held_out))
-        return Indices(train=rest[self.validation_rows :], validation=rest[: self.validation_rows], test=np.flatnonzero(held_out))
-
 
 @lru_cache
 def _exposed(name: str, version: int, camera: Camera) -> Arrays:
     import numpy as np
 
-    references = tiles().pixels
-    dark: np.ndarray = camera.expose(references, np.random.default_rng(derive(version, name, "camera")))
-    return Arrays(dark, (references,))
+    references, parts = tiles()
+    return Arrays(camera.expose(references, np.random.default_rng(derive(version, name, "camera"))), (references,), parts)
 
 
 class Photos(TilesProblem):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from tasks import curves, digits, gradnorm_toy, photos, two_objective, wine
+from tasks import curves, digits, gradnorm_toy, lol, photos, two_objective, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (*digits.PROBLEMS, *wine.PROBLEMS, *photos.PROBLEMS, *curves.PROBLEMS, *two_objective.PROBLEMS, *gradnorm_toy.PROBLEMS)
+_PROBLEMS: tuple[Problem, ...] = (
+    *digits.PROBLEMS,
+    *wine.PROBLEMS,
+    *photos.PROBLEMS,
+    *curves.PROBLEMS,
+    *lol.PROBLEMS,
+    *two_objective.PROBLEMS,
+    *gradnorm_toy.PROBLEMS,
+)
 
 
 def problems() -> dict[str, Problem]:
