@@ -61,8 +61,6 @@ def run(
 
         resolve_device(device)
     chosen = plan.with_overrides(tasks.suite(suite), problems=[p for word in problems for p in word.split(",")], seeds=seeds)
-    if not problems:
-        _say_on_request(chosen, tasks.suite(suite))
     names, sources = plan.choose_methods(methods, baselines=baselines)
     entrants = plan.choose_entrants(names, settings)
     for entry in chosen.entries:
@@ -76,6 +74,8 @@ def run(
         fingerprints=_fingerprints(chosen, where, console),
         where=where,
     )
+    if not problems:
+        _say_on_request(tasks.suite(suite))
     store = Store(results)
     changed = study.changed_sources(plan.evaluation(wanted), sources, store)
     for name, count in changed.items():
@@ -220,10 +220,10 @@ def _fingerprints(suite: tasks.Suite, where: tasks.Locations, console: Console) 
     return prints
 
 
-def _say_on_request(chosen: tasks.Suite, whole: tasks.Suite) -> None:
-    left = [entry.problem for entry in whole.entries if entry.problem not in {one.problem for one in chosen.entries}]
+def _say_on_request(suite: tasks.Suite) -> None:
+    left = [entry.problem for entry in suite.entries if entry.on_request]
     if left:
-        print(f"not asked for, as their data does not ship: {', '.join(left)} (--problem NAME)", file=sys.stderr)
+        print(f"left out, as their data does not ship: {', '.join(left)} (run one: --problem NAME)", file=sys.stderr)
 
 
 def _method_fields(card: registry.Card) -> dict[str, str]:

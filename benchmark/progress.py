@@ -42,7 +42,8 @@ class PreparingProgress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def report(self, what: str, done: int, total: int | None) -> None:
         if what not in self._known:

@@ -116,7 +116,7 @@ class SupervisedProblem(InMemoryProblem):
     """Classes and regressions under cross-entropy and squared error; :class:`tasks.supervised.SupervisedSession` does the rest.
 
     Attributes:
-        outputs: outputs of each head: K for K classes, D for a regression of D columns.
+        outputs: outputs of each head: K for K classes (1 for two under a single logit), D for a regression of D columns.
     """
 
     outputs: tuple[int, ...]
@@ -129,3 +129,12 @@ class SupervisedProblem(InMemoryProblem):
         from tasks.supervised import SupervisedSession
 
         return SupervisedSession(self, seed, batch_size, device, where)
+
+
+class ImageProblem(SupervisedProblem):
+    """Images that are stored as bytes, uint8 ``[N, C, H, W]``, and become numbers batch by batch; the rest is as in its parent."""
+
+    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
+        from tasks.images import ImageSession
+
+        return ImageSession(self, seed, batch_size, device, where)

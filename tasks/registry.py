@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from tasks import curves, digits, gradnorm_toy, lol, photos, two_objective, wine
+from tasks import adult, celeba, credit, curves, digits, gradnorm_toy, lol, multimnist, photos, qm9, two_objective, utkface, wine
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_PROBLEMS: tuple[Problem, ...] = (
-    *digits.PROBLEMS,
-    *wine.PROBLEMS,
-    *photos.PROBLEMS,
-    *curves.PROBLEMS,
-    *lol.PROBLEMS,
-    *two_objective.PROBLEMS,
-    *gradnorm_toy.PROBLEMS,
+_MODULES = (
+    *(digits, wine, credit, adult, utkface, multimnist, qm9, celeba),
+    *(photos, curves, lol),
+    *(two_objective, gradnorm_toy),
 )
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:

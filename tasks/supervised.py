@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss
-from torchmetrics.functional import mean_squared_error
-from torchmetrics.functional.classification import multiclass_accuracy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torchmetrics.functional import mean_absolute_error, mean_squared_error
+from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, multiclass_accuracy, multiclass_f1_score
 
 from tasks.base import Evaluation, Kind, Split, Task
 from tasks.gallery import Confusion, Panel, Picture, Scatter
@@ -21,10 +21,34 @@ from tasks.memory import MemorySession, Rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": cross_entropy, "regression": mse_loss}
+
+def classification_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over K classes for outputs ``[B, K]``; of two classes under one logit for ``[B, 1]``."""
+    if outputs.shape[1] > 1:
+        return cross_entropy(outputs, labels)
+    return binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose likeliest class is the true one."""
+    if outputs.shape[1] > 1:
+        return multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False)
+    return binary_accuracy((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
+def f1(outputs: Tensor, labels: Tensor) -> Tensor:
+    """F1 of the second of two classes under one logit; its mean over the classes that occur for K logits."""
+    if outputs.shape[1] > 1:
+        return multiclass_f1_score(outputs, labels, outputs.shape[1], average="macro", validate_args=False)
+    return binary_f1_score((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
+_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": classification_loss, "regression": mse_loss}
 
 _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "accuracy": lambda outputs, labels: multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False),
+    "accuracy": accuracy,
+    "f1": f1,
+    "mae": mean_absolute_error,
     "mse": mean_squared_error,
     "rmse": lambda outputs, labels: mean_squared_error(outputs, labels, squared=False),
 }
@@ -39,10 +63,14 @@ class SupervisedSession(MemorySession):
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         kinds = [task.kind for task in self.problem.card.tasks]
         self._criteria = [_LOSSES[kind] for kind in kinds]
-        self._standardise = Standardiser(arrays.inputs[train])
+        self._standardise = self.standardiser(arrays.inputs, train)
         labels = [target[train] for target in arrays.targets]
         initial = tuple(initial_loss(*each) for each in zip(kinds, labels, self.problem.outputs, strict=True))
         return initial, tuple(prior_loss(*each) for each in zip(kinds, labels, strict=True))
+
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+        """What makes network inputs of stored ones, learned from the training rows."""
+        return Standardiser(inputs[train])
 
     def prepare(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         return self._standardise(inputs)
@@ -137,8 +165,8 @@ def _summary(task: Task, output: NDArray[Any], target: NDArray[Any], said: NDArr
 
 
 def initial_loss(kind: Kind, labels: NDArray[Any], outputs: int) -> float:
-    """Loss of an all-zero output: log K for K logits, mean over all elements of y² for squared error."""
-    return math.log(outputs) if kind == "classification" else float(np.mean(np.square(labels, dtype=np.float64)))
+    """Loss of an all-zero output: log K for K logits, log 2 for one, mean over all elements of y² for squared error."""
+    return math.log(max(outputs, 2)) if kind == "classification" else float(np.mean(np.square(labels, dtype=np.float64)))
 
 
 def prior_loss(kind: Kind, labels: NDArray[Any]) -> float:

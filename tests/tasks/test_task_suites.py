@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import tasks
+from tasks.hub import HubProblem
 
 GOOD = """
 name = "mine"
@@ -36,12 +37,18 @@ def test_packaged_suites() -> None:
     assert tasks.suite_names() == ["mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
-        "mixed": [("digits", 5), ("wine", 5)],
+        "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
         "toy": [("two_objective", 5), ("gradnorm_toy", 5), ("gradnorm_toy_10", 5)],
     }
     for name in tasks.suite_names():
         assert tasks.suite(name).name == name
+
+
+def test_what_does_not_ship_runs_on_request_only() -> None:
+    for name in tasks.suite_names():
+        for entry in tasks.suite(name).entries:
+            assert entry.on_request == isinstance(tasks.problem(entry.problem), HubProblem), entry.problem
 
 
 def test_selection_by_normalised_loss_needs_prior_losses() -> None:
@@ -94,6 +101,7 @@ def test_never_more_evaluations_than_asked(tmp_path: Path, steps: int, evaluatio
         ("learning_rate = 1", "learning_rate = nan", "learning_rate = nan must be a number above 0"),
         ("learning_rate = 1", "learning_rate = inf", "learning_rate = inf must be a number above 0"),
         ("learning_rate = 1", "learning_rate = true", "learning_rate = True must be a number above 0"),
+        ("steps = 100", "on_request = 1", "problem 2: on_request = 1 must be true or false"),
         ('name = "wine"', 'name = "whine"', "problem 1: unknown problem 'whine'; did you mean 'wine'?"),
         ('name = "wine"', 'name = "two_objective"', "problem 'two_objective' is named twice"),
         ('name = "wine"', "steps = 3", "problem 1: 'name' is missing (required: name)"),
