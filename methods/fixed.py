@@ -31,10 +31,11 @@ from methods.registry import register
 class Fixed(LossMethod):
     """What is done without a method: constants, found by trial and error."""
 
-    def setup(self) -> None:
-        self.register_buffer("w", torch.tensor(_parse(str(vars(self)["weights"]), self.num_tasks), dtype=torch.float64))
-
+    weights: str
     w: Tensor
+
+    def setup(self) -> None:
+        self.register_buffer("w", torch.tensor(_parse(self.weights, self.num_tasks), dtype=torch.float64))
 
     def objective(self, losses: Tensor) -> Tensor:
         return (self.w.to(losses) * losses).sum()
