@@ -226,6 +226,33 @@ def _say_on_request(suite: tasks.Suite) -> None:
         print(f"left out, as their data does not ship: {', '.join(left)} (run one: --problem NAME)", file=sys.stderr)
 
 
+def plot(
+    name: str,
+    *,
+    methods: str,
+    settings: Sequence[str],
+    steps: int | None,
+    seeds: int | None,
+    device: str,
+    out: Path | None,
+    data_dir: Path | None,
+    offline: bool,
+) -> None:
+    """Trains and draws; prints the file.
+
+    Raises:
+        UsageError, MethodError, TaskError: before any training; or a run that left nothing to draw.
+    """
+    _one_of("--device", device, DEVICES)
+    tasks.require(["matplotlib"], "plot")
+    from benchmark import plot as drawing  # torch and numpy
+
+    path = out or Path(f"{name}.png")
+    where = locations(data_dir, offline)
+    drawing.plot(name, methods=methods, settings=settings, steps=steps, seeds=seeds, device=device, out=path, where=where)
+    print(path)
+
+
 def _method_fields(card: registry.Card) -> dict[str, str]:
     settings = []
     for h in card.hyperparameters:

@@ -9,9 +9,11 @@ from importlib.util import find_spec
 _EXTRAS = {
     "sklearn": ("scikit-learn", "suites"),
     "skimage": ("scikit-image", "suites"),
+    "moocore": ("moocore", "suites"),
     "datasets": ("datasets", "hub"),
     "pyarrow": ("datasets", "hub"),
     "PIL": ("pillow", "hub"),
+    "matplotlib": ("matplotlib", "plot"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.supervised import SupervisedSession
+from tasks.supervised import Scaling, SupervisedSession
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +17,7 @@ class ImageSession(SupervisedSession):
 
     chunk = 512
 
-    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Scaling:
         return PixelStandardiser(inputs, train)
 
 
@@ -35,10 +34,16 @@ class PixelStandardiser:
         levels = np.arange(256)
         mean = (counts * levels).sum(1) / counts.sum(1)
         std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / counts.sum(1))
-        self._table = ((levels - mean[:, None]) / np.where(std > 0, std, 1)[:, None]).astype(np.float32)
+        self._mean, self._scale = mean, np.where(std > 0, std, 1)
+        self._table = ((levels - mean[:, None]) / self._scale[:, None]).astype(np.float32)
 
     def __call__(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         standard = np.empty(inputs.shape, np.float32)
         for channel, table in enumerate(self._table):
             np.take(table, inputs[:, channel], out=standard[:, channel])
         return standard
+
+    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """The grey values as 0..1."""
+        inputs: NDArray[np.float64] = (scaled * self._scale[:, None, None] + self._mean[:, None, None]) / 255
+        return inputs

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from tasks.base import Evaluation
+from tasks.base import Evaluation, Split
+from tasks.gallery import Panel, Scatter
 from tasks.inmemory import Arrays
 from tasks.memory import MemorySession, Rows
 from tasks.models import MultiTaskNet
@@ -88,6 +89,17 @@ class MoleculeSession(MemorySession):
 
     def meter(self) -> ErrorMeter:
         return ErrorMeter(self)
+
+    def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
+        """A scatter a target, in its own unit, four in a row."""
+        pieces: list[tuple[list[Tensor], Rows]] = []
+        self.visit(split, lambda outputs, rows: pieces.append((outputs, rows)))
+        panels: list[Panel] = []
+        for task, card in enumerate(self.problem.card.tasks):
+            said = torch.cat([outputs[task] for outputs, _ in pieces]) * self.std[task] + self.mean[task]
+            wanted = torch.cat([rows[1 + task] for _, rows in pieces])
+            panels.append(Scatter(card.name, wanted.flatten().cpu().numpy(), said.flatten().cpu().numpy()))
+        return [panels[start : start + 4] for start in range(0, len(panels), 4)]
 
 
 class ErrorMeter:

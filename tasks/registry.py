@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from tasks import adult, celeba, credit, curves, digits, gradnorm_toy, lol, multimnist, photos, qm9, two_objective, utkface, wine
+from tasks import (
+    adult,
+    celeba,
+    credit,
+    curves,
+    digits,
+    gradnorm_toy,
+    lol,
+    multimnist,
+    photos,
+    qm9,
+    two_objective,
+    utkface,
+    vlmop,
+    wine,
+    zdt,
+)
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
 _MODULES = (
     *(digits, wine, credit, adult, utkface, multimnist, qm9, celeba),
     *(photos, curves, lol),
-    *(two_objective, gradnorm_toy),
+    *(two_objective, vlmop, zdt, gradnorm_toy),
 )
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 

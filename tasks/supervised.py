@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -55,6 +55,15 @@ _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """From all outputs and targets of a split at once: no accumulator is left over from another split or an earlier model."""
 
 
+class Scaling(Protocol):
+    """Makes network inputs of stored ones."""
+
+    def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]: ...
+
+    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """What is shown of network inputs: in natural units, and of images 0..1."""
+
+
 class SupervisedSession(MemorySession):
     """Inputs are standardised (per column, or per channel of an image) and label statistics taken on the training rows of this seed."""
 
@@ -68,7 +77,7 @@ class SupervisedSession(MemorySession):
         initial = tuple(initial_loss(*each) for each in zip(kinds, labels, self.problem.outputs, strict=True))
         return initial, tuple(prior_loss(*each) for each in zip(kinds, labels, strict=True))
 
-    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Scaling:
         """What makes network inputs of stored ones, learned from the training rows."""
         return Standardiser(inputs[train])
 
@@ -86,7 +95,7 @@ class SupervisedSession(MemorySession):
         meter, cards = self.meter(), self.problem.card.tasks
         self.visit(split, meter.update)
         outputs, (inputs, *targets) = ([tensor.cpu().numpy() for tensor in side] for side in meter.gathered())
-        said = [o.argmax(1) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
+        said = [_classes(o) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
         rows: list[list[Panel]] = []
         if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
             pixels = np.clip(self._standardise.undo(inputs[:examples]), 0, 1).transpose(0, 2, 3, 1)
@@ -151,6 +160,12 @@ def _picture(caption: str, pixels: NDArray[np.float64]) -> Panel:
     return Picture(caption, pixels[..., 0], "grey", span=(0, 1)) if pixels.shape[-1] == 1 else Picture(caption, pixels)
 
 
+def _classes(outputs: NDArray[Any]) -> NDArray[np.int64]:
+    """The likeliest class of K logits, or of the two under one."""
+    chosen: NDArray[np.int64] = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
+    return chosen
+
+
 def _value(value: NDArray[Any]) -> str:
     """A class, or the columns of a regression."""
     return ", ".join(f"{number:.3g}" for number in np.atleast_1d(value))
@@ -158,7 +173,7 @@ def _value(value: NDArray[Any]) -> str:
 
 def _summary(task: Task, output: NDArray[Any], target: NDArray[Any], said: NDArray[Any]) -> Panel:
     if task.kind == "classification":
-        classes = output.shape[1]
+        classes = max(output.shape[1], 2)
         counts = np.bincount(target * classes + said, minlength=classes * classes)
         return Confusion(task.name, counts.reshape(classes, classes).astype(np.int64))
     return Scatter(task.name, target.ravel(), said.ravel())
