@@ -6,11 +6,14 @@ from tasks import (
     adult,
     celeba,
     credit,
+    curves,
     diabetes,
     digits,
     gradnorm_toy,
+    lol,
     multidigits,
     multimnist,
+    photos,
     qm9,
     two_objective,
     utkface,
@@ -21,7 +24,11 @@ from tasks import (
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_MODULES = (digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba, two_objective, vlmop, zdt, gradnorm_toy)
+_MODULES = (
+    *(digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba),
+    *(photos, curves, lol),
+    *(two_objective, vlmop, zdt, gradnorm_toy),
+)
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
