@@ -276,8 +276,9 @@ def _method_fields(card: registry.Card) -> dict[str, str]:
 def _suite_fields(suite: tasks.Suite) -> dict[str, str]:
     fields = {suite.name: suite.summary}
     for entry in suite.entries:
+        halved = f" halved every {entry.halve_every} steps" if entry.halve_every else ""
         fields[entry.problem] = ("on request (--problem), " if entry.on_request else "") + (
-            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}, "
+            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}{halved}, "
             f"evaluated every {entry.eval_every} steps, metrics of the {entry.selection} evaluation"
         )
     return fields | {"run": f"python -m benchmark run --suite {suite.name}"}

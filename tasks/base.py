@@ -80,6 +80,8 @@ class ProblemCard:
     steps: int
     batch_size: int
     learning_rate: float
+    halve_every: int | None = None
+    """Steps after which the learning rate is halved, again and again; None: it is constant."""
 
     def metrics(self) -> dict[str, Metric]:
         """Every metric by the key that records use: ``task/metric``, or the bare name for one of the whole problem."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks import (
     adult,
     celeba,
+    cityscapes,
     credit,
     curves,
     diabetes,
@@ -13,8 +14,10 @@ from tasks import (
     lol,
     multidigits,
     multimnist,
+    nyuv2,
     photos,
     qm9,
+    rooms,
     two_objective,
     utkface,
     vlmop,
@@ -25,10 +28,13 @@ from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
 _MODULES = (
+    *(rooms, nyuv2, cityscapes),
     *(digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba),
     *(photos, curves, lol),
     *(two_objective, vlmop, zdt, gradnorm_toy),
 )
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in (*_HELD, *_FETCHED, *_TOYS) for problem in module.PROBLEMS)
+>>>>>>> dense
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
