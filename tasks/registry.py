@@ -33,8 +33,6 @@ _MODULES = (
     *(photos, curves, lol),
     *(two_objective, vlmop, zdt, gradnorm_toy),
 )
-_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in (*_HELD, *_FETCHED, *_TOYS) for problem in module.PROBLEMS)
->>>>>>> dense
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
