@@ -26,7 +26,7 @@ from tasks.known_front import KnownFront
 EXAMPLES = 8
 SHORTENED = 4000
 """Steps of a run on a known front unless said otherwise. The learning rate grows as the steps shrink, so that the way is as long."""
-POINTS = 400
+POINTS = 250
 """Of a drawn way."""
 METHODS, SEEDS = "equal,pcgrad,mgda,cagrad,nash_mtl,famo", 5
 """What is drawn of a known front."""

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 _EXTRAS = {
     "sklearn": ("scikit-learn", "suites"),
+    "skimage": ("scikit-image", "suites"),
     "moocore": ("moocore", "suites"),
     "datasets": ("datasets", "hub"),
     "pyarrow": ("datasets", "hub"),

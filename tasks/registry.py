@@ -7,10 +7,15 @@ from tasks import (
     celeba,
     cityscapes,
     credit,
+    curves,
+    diabetes,
     digits,
     gradnorm_toy,
+    lol,
+    multidigits,
     multimnist,
     nyuv2,
+    photos,
     qm9,
     rooms,
     two_objective,
@@ -22,10 +27,13 @@ from tasks import (
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_HELD = (digits, wine, rooms)
-_FETCHED = (credit, adult, utkface, multimnist, qm9, celeba, nyuv2, cityscapes)
-_TOYS = (two_objective, vlmop, zdt, gradnorm_toy)
-_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in (*_HELD, *_FETCHED, *_TOYS) for problem in module.PROBLEMS)
+_MODULES = (
+    *(rooms, nyuv2, cityscapes),
+    *(digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba),
+    *(photos, curves, lol),
+    *(two_objective, vlmop, zdt, gradnorm_toy),
+)
+_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 
 def problems() -> dict[str, Problem]:
