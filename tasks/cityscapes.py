@@ -72,6 +72,8 @@ class Cityscapes(HubProblem):
             licence="Cityscapes terms, not for commerce",
             tasks=(segmentation(len(CLASSES)), depth("of the normalised inverse depth")),
             extra_metrics=per_batch((depth(""),)),
+            model=architecture,
+            rows=(TRAIN - VALIDATION, VALIDATION, TEST),
             steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
             batch_size=BATCH,
             learning_rate=1e-4,

@@ -65,6 +65,8 @@ class Nyuv2(HubProblem):
             licence="none stated; for research",
             tasks=(segmentation(13), depth("in metres"), normals()),
             extra_metrics=per_batch((depth("in metres"), normals())),
+            model=architecture,
+            rows=(TRAIN - VALIDATION, VALIDATION, TEST),
             steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
             batch_size=BATCH,
             learning_rate=1e-4,

@@ -41,6 +41,8 @@ class Rooms(InMemoryProblem):
         source="generated here",
         licence="MIT",
         tasks=(segmentation(13), depth("in metres"), normals()),
+        model="convolutional encoder-decoder 16-32-48 with skips, transposed convolutions as heads",
+        rows=(400, 80, 120),
         steps=250,
         batch_size=8,
         learning_rate=3e-3,
