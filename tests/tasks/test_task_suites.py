@@ -34,7 +34,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_packaged_suites() -> None:
-    assert tasks.suite_names() == ["mixed", "smoke", "toy"]
+    assert tasks.suite_names() == ["lowlight", "mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
         "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
