@@ -37,6 +37,7 @@ def test_packaged_suites() -> None:
     assert tasks.suite_names() == ["lowlight", "mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
+        "lowlight": [(name, 5) for name in ("photos", "curves", "lol")],
         "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
         "toy": [
