@@ -507,3 +507,48 @@ def test_the_fingerprint_reads_no_array(tmp_path: Path, cache: Path) -> None:
 
 def test_sizes_read_well() -> None:
     assert [hub._bytes(size) for size in (12, 4_000_000, 2_800_000_000)] == ["12 bytes", "4.0 MB", "2.8 GB"]
+
+
+def test_single_files_of_a_repository_go_through_the_sets_own_reader(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any
+) -> None:
+    import huggingface_hub
+
+    data = shapes()
+    problem = the_hub(data)
+    files = as_own(tmp_path / "snapshot", data)
+    asked = []
+
+    def download(hub_id: str, name: str, *, repo_type: str, revision: str | None) -> str:
+        asked.append((hub_id, name, repo_type))
+        return str(files / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    problem.source = replace(problem.source, files=("own-train.json.gz", "own-test.json.gz"))
+    assert problem.fingerprint(there(None, cache)) == Shapes().fingerprint(there(files, tmp_path / "other"))
+    assert asked == [(problem.source.hub, name, "dataset") for name in problem.source.files]
+
+
+def test_the_commit_is_asked_for_and_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any) -> None:
+    problem = the_hub(shapes())
+    monkeypatch.setattr(tables, "commit", lambda hub_id, revision: "c0ffee")
+    seen: list[str | None] = []
+    stream = tables.stream
+    monkeypatch.setattr(
+        tables, "stream", lambda hub_id, config, revision, *rest: seen.append(revision) or stream(hub_id, config, None, *rest)
+    )
+    problem.fingerprint(there(None, cache))
+    assert seen == ["c0ffee", "c0ffee"]
+    document = json.loads((entry(cache) / "manifest.json").read_text(encoding="utf-8"))
+    assert document["source"]["commit"] == "c0ffee"
+
+
+def test_bars_of_the_hubs_libraries_are_put_back(cache: Path, the_hub: Any) -> None:
+    import huggingface_hub.utils
+
+    problem = the_hub(shapes())
+    datasets.enable_progress_bars()
+    problem.fingerprint(there(None, cache))
+    assert not datasets.are_progress_bars_disabled()
+    assert not huggingface_hub.utils.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
