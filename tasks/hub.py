@@ -157,7 +157,7 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
     """What lies in ``data/NAME``, else in ``data`` itself; None where neither holds anything of the problem.
 
     Raises:
-        TaskError: some of the splits are there and others not.
+        TaskError: some of the splits are there and others not, or ``data/NAME`` is there and holds something else.
     """
     if where.data is None:
         return None
@@ -176,6 +176,9 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
                 f"expected {_layouts(problem)}"
             )
         return found
+    named = Path(where.data) / problem.card.name
+    if named.is_dir():
+        raise TaskError(f"problem {problem.card.name!r}: nothing of it in {named}; expected {_layouts(problem)}")
     return None
 
 

@@ -72,7 +72,7 @@ class UtkFace(HubProblem, ImageProblem):
     def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
         for inside in (folder, folder / "UTKFace"):
             found = sorted(inside.glob("*.jpg*"))
-            if found:
+            if any(_NAME.fullmatch(path.name) for path in found):
                 return {"train": found}
         return {}
 

@@ -362,6 +362,12 @@ def test_a_set_without_a_hub_copy_asks_for_its_files(cache: Path, tmp_path: Path
     assert f"nothing of it in {tmp_path}; give --data-dir DIR" in refused(tmp_path, cache, problem=problem)
 
 
+def test_a_folder_of_the_problem_with_nothing_of_it_is_no_reason_to_download(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes" / "image.bmp").write_bytes(b"")
+    assert f"problem 'shapes': nothing of it in {tmp_path / 'shapes'}; expected own-train.json.gz and" in refused(tmp_path, cache)
+
+
 def test_missing_packages_name_the_extra(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any) -> None:
     import sys
 
@@ -534,9 +540,12 @@ def test_the_commit_is_asked_for_and_kept(tmp_path: Path, cache: Path, monkeypat
     monkeypatch.setattr(tables, "commit", lambda hub_id, revision: "c0ffee")
     seen: list[str | None] = []
     stream = tables.stream
-    monkeypatch.setattr(
-        tables, "stream", lambda hub_id, config, revision, *rest: seen.append(revision) or stream(hub_id, config, None, *rest)
-    )
+
+    def watched(hub_id: str, config: str | None, revision: str | None, *rest: Any) -> Any:
+        seen.append(revision)
+        return stream(hub_id, config, None, *rest)
+
+    monkeypatch.setattr(tables, "stream", watched)
     problem.fingerprint(there(None, cache))
     assert seen == ["c0ffee", "c0ffee"]
     document = json.loads((entry(cache) / "manifest.json").read_text(encoding="utf-8"))
