@@ -119,6 +119,36 @@ def show(
     commands.show(name, results)
 
 
+@app.command()
+def plot(
+    name: Annotated[str, typer.Argument(metavar="PROBLEM|SUITE", help="What to train; of a suite, its problems with known fronts.")],
+    methods: Annotated[
+        str, typer.Option("--methods", "--method", metavar="a,b|FILE.py", help="Who trains; equal weights, or six for known fronts.")
+    ] = "",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter.")] = None,
+    steps: Annotated[str, typer.Option(metavar="N", help="Steps of a run; the problem's, at most 4000 for known fronts.")] = "",
+    seeds: Annotated[str, typer.Option(metavar="N", help="Runs a method; 1, or 5 for known fronts.")] = "",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; NAME.png in this folder.")] = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> None:
+    """Train shortly and draw inputs, targets and predictions, or the ways to a known front."""
+    from benchmark import commands
+
+    commands.plot(
+        name,
+        methods=methods,
+        settings=settings or [],
+        steps=commands.whole("--steps", steps, 1) if steps else None,
+        seeds=commands.whole("--seeds", seeds, 1) if seeds else None,
+        device=device,
+        out=out,
+        data_dir=data_dir,
+        offline=offline,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
     from typer.exceptions import TyperException

@@ -25,7 +25,7 @@ def execute(job: Job) -> RunRecord:
     session: tasks.Session | None = None
     device = machine.resolve_device(job.device)
     machine.reset_peak_memory(device)
-    with _one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+    with one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
         torch.manual_seed(tasks.derive(spec.seed, "training"))  # dropout and the like; no method draws from it
         try:
             for path in job.sources:
@@ -101,7 +101,7 @@ def _trained(spec: TrialSpec, num_tasks: int) -> list[int]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Convolutions round differently on two threads, and one thread a trial is what a pool of trials wants."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

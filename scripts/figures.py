@@ -12,21 +12,19 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from benchmark.pictures import GREY, INK, PALETTE, PAPER, STYLE
 from benchmark.plan import shown
 from benchmark.records import RunRecord
 from benchmark.store import Store
 from benchmark.table import build
 
-# Okabe & Ito's palette, which colour-blind readers can tell apart.
-COLOURS = {
-    "equal": "#666666",
-    "uncertainty": "#0072B2",
-    "realtime_loss": "#D55E00",
-    "gradnorm": "#009E73",
-    "grad_normalize": "#CC79A7",
-    "mgda": "#E69F00",
-}
-INK, PAPER, FAINT = "#1a1a1a", "#ffffff", "#d9d9d9"
+COLOURS = dict(
+    zip(
+        ("equal", "uncertainty", "realtime_loss", "gradnorm", "grad_normalize", "mgda"),
+        (GREY, *PALETTE),
+        strict=False,  # the palette has colours to spare
+    )
+)
 
 
 def weights(axes: Axes, records: list[RunRecord], problem: str, small: str, large: str) -> None:
@@ -81,19 +79,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs" / "overview.svg")
     given = parser.parse_args()
     records = shown([r for r in Store(given.results).scan().records if r.spec.suite == "mixed"], budget=1)
-    style = {
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": FAINT,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "svg.hashsalt": "lossbench",  # the same records give the same file
-    }
-    with plt.rc_context(style):
+    with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", facecolor=PAPER, width_ratios=(1, 1))
         weights(left, records, "digits", "slant", "ink")
         leaderboard(right, records)

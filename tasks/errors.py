@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 
-_EXTRAS = {"sklearn": ("scikit-learn", "suites"), "datasets": ("datasets", "hub"), "pyarrow": ("datasets", "hub"), "PIL": ("pillow", "hub")}
+_EXTRAS = {
+    "sklearn": ("scikit-learn", "suites"),
+    "skimage": ("scikit-image", "suites"),
+    "moocore": ("moocore", "suites"),
+    "datasets": ("datasets", "hub"),
+    "pyarrow": ("datasets", "hub"),
+    "PIL": ("pillow", "hub"),
+    "matplotlib": ("matplotlib", "plot"),
+}
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 
 

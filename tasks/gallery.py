@@ -85,6 +85,8 @@ class Trajectory:
     front: tuple[NDArray[np.float64], ...]
     labels: tuple[str, str]
     field: Field | None = None
+    objectives: bool = False
+    """Whether the plane is that of two losses, so that what the ends dominate means something."""
 
 
 Panel = Picture | Scatter | Confusion | Curves | Trajectory

@@ -84,6 +84,7 @@ class HubProblem(InMemoryProblem):
         validation_rows, test_rows: of the whole set; of a smaller copy as many in proportion.
     """
 
+    embedded = False
     source: Source
     decoder: int = 1
 

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from tasks import adult, celeba, credit, digits, gradnorm_toy, multimnist, qm9, two_objective, utkface, wine
+from tasks import (
+    adult,
+    celeba,
+    cityscapes,
+    credit,
+    curves,
+    diabetes,
+    digits,
+    gradnorm_toy,
+    lol,
+    multidigits,
+    multimnist,
+    nyuv2,
+    photos,
+    qm9,
+    rooms,
+    two_objective,
+    utkface,
+    vlmop,
+    wine,
+    zdt,
+)
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
-_MODULES = (digits, wine, credit, adult, utkface, multimnist, qm9, celeba, two_objective, gradnorm_toy)
+_MODULES = (
+    *(rooms, nyuv2, cityscapes),
+    *(digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba),
+    *(photos, curves, lol),
+    *(two_objective, vlmop, zdt, gradnorm_toy),
+)
 _PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
 
 

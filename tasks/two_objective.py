@@ -11,46 +11,40 @@ Both losses are negative on the front, so that methods which take logarithms of 
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from math import log, tanh
 from typing import TYPE_CHECKING
 
-from tasks.base import Metric, Problem, ProblemCard, Task, derive
-from tasks.locations import Locations
+from tasks.base import ProblemCard, derive
+from tasks.known_front import EXTRA_METRICS, KnownFront, Pair, Pieces, distance, in_losses, objectives
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tasks.base import Session
+    from tasks.gallery import Field, Trajectory
 
 FLOOR = 5e-6
 """Where the logarithms are cut off."""
 
-Pair = tuple[float, float]
 
-
-class TwoObjective(Problem):
-    """A point x in R² descends L1 and L2, without data or noise: validation and test are the function itself.
-
-    Seed i starts at ``starts[i]``; later seeds start uniformly in [-10, 10]².
-    """
+class TwoObjective(KnownFront):
+    """The landscape with the first loss scaled by s. Seed i starts at ``starts[i]``; later seeds start uniformly in [-10, 10]²."""
 
     def __init__(self, name: str, scale: float, starts: tuple[Pair, ...], paper: str) -> None:
         self.scale = scale
         self.starts = starts
         self.card = ProblemCard(
             name=name,
-            version=1,
+            version=2,
             summary=f"descent in the plane to a known Pareto front, first loss scaled by {scale:g}, starts of {paper}",
             source="CAGrad (arXiv:2110.14048), Nash-MTL (arXiv:2202.01017) and FAMO (arXiv:2306.03792); written here from the formula",
             licence="MIT",
-            tasks=(
-                Task("first", "objective", f"{scale:g} (f1 c1 + q1 c2)", (Metric("loss"),)),
-                Task("second", "objective", "f2 c1 + q2 c2", (Metric("loss"),)),
-            ),
-            extra_metrics=(Metric("front_distance", low=0.0, compared=False),),
+            tasks=objectives(f"{scale:g} (f1 c1 + q1 c2)", "f2 c1 + q2 c2"),
+            extra_metrics=EXTRA_METRICS,
+            requires=("moocore",),
+            model="the two coordinates",
             steps=50_000,
             batch_size=1,
             learning_rate=1e-3,
@@ -64,13 +58,21 @@ class TwoObjective(Problem):
         first, second = np.random.default_rng(derive(seed, self.card.name, "start")).uniform(-10, 10, 2).tolist()
         return first, second
 
-    def fingerprint(self, where: Locations | None = None) -> str:
-        return hashlib.blake2b(repr((self.scale, self.starts, FLOOR)).encode(), digest_size=10).hexdigest()
+    def losses(self, x: Sequence[float]) -> tuple[Pair, Pair, Pair]:
+        x1, x2 = x
+        return losses(x1, x2, self.scale)
 
-    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
-        from tasks.landscape import LandscapeSession
+    def front(self) -> Pieces:
+        return (front(self.scale),)
 
-        return LandscapeSession(self, seed, device)
+    def parameters(self) -> tuple[object, ...]:
+        return self.scale, self.starts, FLOOR
+
+    def planes(self, path: NDArray[np.float64], title: str) -> list[Trajectory]:
+        """In the plane of x over contours of L1/s + L2, to which both tasks contribute alike, and in that of the losses."""
+        from tasks.gallery import Trajectory
+
+        return [Trajectory(title, path, (pareto_set(),), ("x1", "x2"), _field()), in_losses(self, path, title)]
 
 
 def losses(x1: float, x2: float, scale: float) -> tuple[Pair, Pair, Pair]:
@@ -109,9 +111,22 @@ def losses(x1: float, x2: float, scale: float) -> tuple[Pair, Pair, Pair]:
 
 @lru_cache(maxsize=4)
 def front(scale: float, points: int = 2001) -> NDArray[np.float64]:
-    """The Pareto front as points ``[P, 2]`` of (L1, L2), from the minimum of L2 (x1 = -7) to the minimum of L1 (x1 = 7).
+    """The Pareto front as points ``[P, 2]`` of (L1, L2), from the minimum of L2 (x1 = -7) to the minimum of L1 (x1 = 7)."""
+    import numpy as np
 
-    It lies in x2 < 0, where L_i = q_i c2 up to scale. For every x1 in [-7, 7] the gradients are opposed where their determinant vanishes::
+    x1, x2 = pareto_set(points).T
+    bowl, c2 = 0.01 * (x2 + 8) ** 2 - 20, np.tanh(-0.5 * x2)
+    curve = np.stack([scale * (0.1 * (x1 - 7) ** 2 + bowl) * c2, (0.1 * (x1 + 7) ** 2 + bowl) * c2], axis=1)
+    curve.setflags(write=False)  # cached: every caller reads the same array
+    return curve
+
+
+@lru_cache(maxsize=4)
+def pareto_set(points: int = 2001) -> NDArray[np.float64]:
+    """The points ``[P, 2]`` of x that the front comes from, x1 from -7 to 7; they do not depend on the scale.
+
+    The set lies in x2 < 0, where L_i = q_i c2 up to scale. For every x1 in [-7, 7] the gradients are opposed where their determinant
+    vanishes::
 
         c2 (q1' q2_2 - q1_2 q2') + c2' (q1' q2 - q1 q2') = 0        (' by x1, _2 by x2; c2' by x2)
 
@@ -125,9 +140,7 @@ def front(scale: float, points: int = 2001) -> NDArray[np.float64]:
         x2 = (low + high) / 2
         positive = _determinant(x1, x2) > 0
         low, high = np.where(positive, x2, low), np.where(positive, high, x2)
-    x2 = (low + high) / 2
-    bowl, c2 = 0.01 * (x2 + 8) ** 2 - 20, np.tanh(-0.5 * x2)
-    curve = np.stack([scale * (0.1 * (x1 - 7) ** 2 + bowl) * c2, (0.1 * (x1 + 7) ** 2 + bowl) * c2], axis=1)
+    curve = np.stack([x1, (low + high) / 2], axis=1)
     curve.setflags(write=False)  # cached: every caller reads the same array
     return curve
 
@@ -144,13 +157,19 @@ def _determinant(x1: NDArray[np.float64], x2: NDArray[np.float64]) -> NDArray[np
 
 def front_distance(point: Pair, scale: float) -> float:
     """Euclidean distance from (L1, L2) to the front (a polyline of 2,000 segments), in units of the losses."""
+    return distance(point, (front(scale),))
+
+
+@lru_cache(maxsize=1)
+def _field(points: int = 161) -> Field:
+    """L1/s + L2 on [-11, 11]², which holds every start."""
     import numpy as np
 
-    curve = front(scale)
-    start, along = curve[:-1], np.diff(curve, axis=0)
-    offset = np.asarray(point) - start
-    share = np.clip((offset * along).sum(1) / (along * along).sum(1), 0, 1)
-    return float(np.sqrt(((offset - share[:, None] * along) ** 2).sum(1).min()))
+    from tasks.gallery import Field
+
+    side = np.linspace(-11, 11, points)
+    values = np.array([[sum(losses(x1, x2, 1.0)[0]) for x1 in side.tolist()] for x2 in side.tolist()])
+    return Field(side, side, values)
 
 
 PROBLEMS = (

@@ -13,7 +13,7 @@ ROOT = Path(methods.__file__).parents[1]
 PACKAGES = ("methods", "tasks", "benchmark")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 NEVER = {"methods": {"tasks", "benchmark"}, "tasks": {"methods", "benchmark"}, "benchmark": set()}
-OPTIONAL = ["ray", "wandb", "datasets", "pyarrow", "huggingface_hub", "PIL", "sklearn", "matplotlib", "torchjd"]
+OPTIONAL = ["ray", "wandb", "datasets", "pyarrow", "huggingface_hub", "PIL", "sklearn", "skimage", "matplotlib", "torchjd", "moocore"]
 METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "msgspec", "typer", "rich"]
 
 

@@ -25,6 +25,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mgda frank_wolfe": ("mgda", {"solver": "frank_wolfe"}),
     "mgda l2": ("mgda", {"normalize": "l2"}),
     "mgda loss+": ("mgda", {"normalize": "loss+"}),
+    "fixed by hand": ("fixed", {"weights": "1/20/3"}),
     "grad_normalize unit": ("grad_normalize", {"kappa": "unit"}),
     "gradnorm theory": ("gradnorm", {"initial": "theory"}),
     "rlw dirichlet": ("rlw", {"distribution": "dirichlet"}),

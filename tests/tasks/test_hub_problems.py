@@ -66,6 +66,11 @@ def test_it_opens_trains_and_evaluates(name: str) -> None:
         assert list(found.metrics) == list(declared)
         assert all(declared[key].low <= value <= declared[key].high for key, value in found.metrics.items())
         assert all(map(math.isfinite, found.losses))
+    panels = [panel for row in session.gallery("validation", 2) for panel in row]
+    assert sum(isinstance(panel, Scatter | Confusion) for panel in panels) == len(tasks.problem(name).card.tasks)
+    pictures = [panel.pixels for panel in panels if isinstance(panel, Picture)]
+    assert all(0 <= pixels.min() <= pixels.max() <= 1 for pixels in pictures)
+    assert bool(pictures) == (name in ("multimnist", "utkface", "celeba"))
 
 
 @pytest.mark.parametrize("name", COPIES)

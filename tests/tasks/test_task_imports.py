@@ -19,7 +19,7 @@ def test_listing_problems_and_suites_imports_no_heavy_package() -> None:
         "[p.card for p in tasks.problems().values()]\n"
         "[p.require() for p in tasks.problems().values()]\n"
         "[tasks.suite(name) for name in tasks.suite_names()]\n"
-        "print([name for name in ('torch', 'numpy', 'sklearn', 'scipy', 'torchmetrics', 'datasets') if name in sys.modules])"
+        "print([name for name in ('torch', 'numpy', 'sklearn', 'scipy', 'torchmetrics', 'datasets', 'moocore') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=True)
     assert result.stdout.strip() == "[]"
@@ -48,8 +48,17 @@ def test_missing_package_without_an_extra_is_named_itself() -> None:
         require(["torch", "no_such_package"], "x")
 
 
-def test_toys_need_nothing() -> None:
-    tasks.problem("two_objective").require()
+def test_a_missing_hypervolume_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "moocore", None)
+    message = r"^problem 'zdt1' needs moocore: pip install 'lossbench\[suites\]'$"
+    for attempt in (tasks.problem("zdt1").require, lambda: tasks.problem("zdt1").open(seed=0, batch_size=1)):
+        with pytest.raises(tasks.MissingDependency, match=message):
+            attempt()
+
+
+def test_generated_regressions_need_nothing() -> None:
+    assert not tasks.problem("gradnorm_toy").card.requires
+    tasks.problem("gradnorm_toy").require()
     assert issubclass(tasks.MissingDependency, tasks.TaskError)
     assert issubclass(tasks.TaskError, ValueError)
 

@@ -37,9 +37,14 @@ def test_packaged_suites() -> None:
     assert tasks.suite_names() == ["mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
-        "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
+        "mixed": [
+            (name, 5) for name in ("digits", "multidigits", "wine", "diabetes", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")
+        ],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
-        "toy": [("two_objective", 5), ("gradnorm_toy", 5), ("gradnorm_toy_10", 5)],
+        "toy": [
+            (name, 5)
+            for name in ("two_objective", "vlmop1", "vlmop2", "pareto_mtl", "zdt1", "zdt2", "zdt3", "gradnorm_toy", "gradnorm_toy_10")
+        ],
     }
     for name in tasks.suite_names():
         assert tasks.suite(name).name == name
