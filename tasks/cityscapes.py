@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import ProblemCard, Task
+from tasks.base import ProblemCard
+from tasks.dense_card import depth, per_batch, segmentation
 from tasks.errors import TaskError
 from tasks.hub import Cached, HubProblem, Source
 from tasks.inmemory import Arrays
 from tasks.locations import Locations
-from tasks.rooms import DEPTH, SEGMENTATION
 from tasks.rows import Column, Rows
-from tasks.segnet_recipe import EPOCHS, halving, network, per_batch
+from tasks.segnet_recipe import EPOCHS, halving, network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,7 @@ class Cityscapes(HubProblem):
         rows=TRAIN + TEST,
         size=1_500_000_000,
         batch=32,
+        name="cityscapes",
     )
     validation_rows = VALIDATION
     test_rows = TEST
@@ -69,11 +70,8 @@ class Cityscapes(HubProblem):
             summary=f"Cityscapes at 128x256, 7 classes and inverse depth; {architecture}, from scratch",
             source="Cityscapes (Cordts et al., CVPR 2016), prepared by MTAN (Liu et al., CVPR 2019): tanganke/cityscapes",
             licence="Cityscapes terms, not for commerce",
-            tasks=(
-                Task("segmentation", "classification", "cross-entropy over 7 classes, unlabelled pixels left out", SEGMENTATION),
-                Task("depth", "regression", "absolute error of the normalised inverse depth, missing depth left out", DEPTH),
-            ),
-            extra_metrics=per_batch({"depth": DEPTH}),
+            tasks=(segmentation(len(CLASSES)), depth("of the normalised inverse depth")),
+            extra_metrics=per_batch((depth(""),)),
             steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
             batch_size=BATCH,
             learning_rate=1e-4,

@@ -45,6 +45,7 @@ class Source:
         size: bytes to download, about.
         partial: whether a copy with only some of the splits will do.
         batch: rows decoded at once.
+        name: under which it is looked for and kept, where several problems train on one set; else the problem's.
     """
 
     hub: str | None
@@ -58,6 +59,7 @@ class Source:
     size: int
     partial: bool = False
     batch: int = 256
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +89,11 @@ class HubProblem(InMemoryProblem):
     embedded = False
     source: Source
     decoder: int = 1
+
+    @property
+    def kept_as(self) -> str:
+        """Name of its folders among the user's copies and in the cache."""
+        return self.source.name or self.card.name
 
     def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
         """The set's own files in a folder by split, in a fixed order; none where they are not there."""
@@ -164,7 +171,7 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
         return None
     source = problem.source
     strange: Path | None = None
-    for folder in (Path(where.data) / problem.card.name, Path(where.data)):
+    for folder in (Path(where.data) / problem.kept_as, Path(where.data)):
         if not folder.is_dir():
             continue
         own = problem.originals(folder)
@@ -192,7 +199,7 @@ def _layouts(problem: HubProblem) -> str:
 
 def _remedy(problem: HubProblem, offline: bool) -> str:
     source, name = problem.source, problem.card.name
-    local = f"--data-dir DIR with {_layouts(problem)}, in DIR/{name} or DIR itself"
+    local = f"--data-dir DIR with {_layouts(problem)}, in DIR/{problem.kept_as} or DIR itself"
     if source.hub is None:
         return f"give {local}"
     fetch = "once without --offline" if offline else "where there is a network"
@@ -211,8 +218,8 @@ def _decoded(problem: HubProblem, where: Locations, report: Report) -> tuple[Pat
         {"files": local.identity()} if local else {"hub": source.hub, "revision": source.revision, "config": source.config}
     )
     columns = [asdict(column) for column in source.columns]
-    stated = json.dumps([decoded.FORMAT, name, problem.decoder, source.splits, columns, identity], sort_keys=True)
-    folder = Path(where.cache) / f"{name}-{hashlib.blake2b(stated.encode(), digest_size=6).hexdigest()}"
+    stated = json.dumps([decoded.FORMAT, problem.kept_as, problem.decoder, source.splits, columns, identity], sort_keys=True)
+    folder = Path(where.cache) / f"{problem.kept_as}-{hashlib.blake2b(stated.encode(), digest_size=6).hexdigest()}"
     known = decoded.lookup(folder)
     if known is not None:
         return folder, known

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import ProblemCard, Task
+from tasks.base import ProblemCard
+from tasks.dense_card import depth, normals, per_batch, segmentation
 from tasks.hub import Cached, HubProblem, Source
 from tasks.inmemory import Arrays
 from tasks.locations import Locations
-from tasks.rooms import DEPTH, NORMALS, SEGMENTATION
 from tasks.rows import Column, Rows
-from tasks.segnet_recipe import EPOCHS, halving, network, per_batch
+from tasks.segnet_recipe import EPOCHS, halving, network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +50,7 @@ class Nyuv2(HubProblem):
         rows=TRAIN + TEST,
         size=2_800_000_000,
         batch=8,
+        name="nyuv2",
     )
     validation_rows = VALIDATION
     test_rows = TEST
@@ -62,12 +63,8 @@ class Nyuv2(HubProblem):
             summary=f"NYUv2 at 288x384, 13 classes, depth and surface normals; {architecture}, from scratch",
             source="NYU Depth V2 (Silberman et al., ECCV 2012), prepared by MTAN (Liu et al., CVPR 2019): tanganke/nyuv2",
             licence="none stated; for research",
-            tasks=(
-                Task("segmentation", "classification", "cross-entropy over 13 classes, unlabelled pixels left out", SEGMENTATION),
-                Task("depth", "regression", "absolute error in metres, missing depth left out", DEPTH),
-                Task("normals", "regression", "1 - cosine, missing normals left out", NORMALS),
-            ),
-            extra_metrics=per_batch({"depth": DEPTH, "normals": NORMALS}),
+            tasks=(segmentation(13), depth("in metres"), normals()),
+            extra_metrics=per_batch((depth("in metres"), normals())),
             steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
             batch_size=BATCH,
             learning_rate=1e-4,

@@ -46,8 +46,6 @@ class Entry:
     steps: int
     batch_size: int
     learning_rate: float
-    halve_every: int | None
-    """Steps after which the learning rate is halved, again and again; None: it is constant."""
     eval_every: int
     """Steps between two evaluations on the validation split; the last step is evaluated besides."""
     selection: Selection
@@ -55,6 +53,8 @@ class Entry:
     """Number of evaluation seeds: 0, 1, ..., seeds - 1."""
     on_request: bool = False
     """Whether the problem runs only where it is named."""
+    halve_every: int | None = None
+    """Steps after which the learning rate is halved, again and again; None: it is constant."""
 
 
 @dataclass(frozen=True, slots=True)

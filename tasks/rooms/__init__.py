@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import decoded
-from tasks.base import Metric, ProblemCard, Report, Task, silent
+from tasks.base import ProblemCard, Report, silent
+from tasks.dense_card import depth, normals, segmentation
 from tasks.inmemory import Arrays, InMemoryProblem
 from tasks.locations import Locations
 
@@ -29,14 +30,6 @@ HEIGHT, WIDTH, SCENES = 48, 64, 600
 VERSION = 1
 """Of the scenes: grows whenever a pixel would be another."""
 
-SEGMENTATION = (Metric("miou", True, 0.0, 1.0), Metric("pixel_accuracy", True, 0.0, 1.0))
-DEPTH = (Metric("abs_err", low=0.0), Metric("rel_err", low=0.0))
-NORMALS = (
-    Metric("mean", low=0.0, high=180.0),
-    Metric("median", low=0.0, high=180.0),
-    *(Metric(f"within_{limit}", True, 0.0, 1.0) for limit in ("11.25", "22.5", "30")),
-)
-
 
 class Rooms(InMemoryProblem):
     """600 rooms of 48 x 64 pixels: 400 to train on, 80 for selection, 120 to test on."""
@@ -47,11 +40,7 @@ class Rooms(InMemoryProblem):
         summary="ray-cast rooms of 48x64 pixels in NYUv2's layout: 13 classes, depth and surface normals, with a depth sensor's faults",
         source="generated here",
         licence="MIT",
-        tasks=(
-            Task("segmentation", "classification", "cross-entropy over 13 classes, unlabelled pixels left out", SEGMENTATION),
-            Task("depth", "regression", "absolute error in metres, missing depth left out", DEPTH),
-            Task("normals", "regression", "1 - cosine, missing normals left out", NORMALS),
-        ),
+        tasks=(segmentation(13), depth("in metres"), normals()),
         steps=250,
         batch_size=8,
         learning_rate=3e-3,

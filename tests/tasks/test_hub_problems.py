@@ -43,7 +43,9 @@ def known(name: str) -> HubProblem:
 
 
 def test_every_such_problem_has_a_copy() -> None:
-    assert set(COPIES) == {name for name, problem in tasks.problems().items() if isinstance(problem, HubProblem)}
+    known = {name for name, problem in tasks.problems().items() if isinstance(problem, HubProblem)}
+    elsewhere = {"lol", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet"}  # test_lol.py, test_segnets.py
+    assert set(COPIES) == known - elsewhere
 
 
 @pytest.mark.parametrize("name", COPIES)
