@@ -276,8 +276,9 @@ def _method_fields(card: registry.Card) -> dict[str, str]:
 def _suite_fields(suite: tasks.Suite) -> dict[str, str]:
     fields = {suite.name: suite.summary}
     for entry in suite.entries:
+        halved = f" halved every {entry.halve_every} steps" if entry.halve_every else ""
         fields[entry.problem] = ("on request (--problem), " if entry.on_request else "") + (
-            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}, "
+            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}{halved}, "
             f"evaluated every {entry.eval_every} steps, metrics of the {entry.selection} evaluation"
         )
     return fields | {"run": f"python -m benchmark run --suite {suite.name}"}
@@ -285,15 +286,24 @@ def _suite_fields(suite: tasks.Suite) -> dict[str, str]:
 
 def _problem_fields(card: tasks.ProblemCard) -> dict[str, str]:
     fields = {card.name: card.summary, "source": card.source, "licence": card.licence}
+    if card.rows:
+        fields["rows"] = "{:,} training, {:,} validation, {:,} test".format(*card.rows)
     for task in card.tasks:
         fields[task.name] = f"{task.kind}, {task.loss}; " + ", ".join(_metric(m) for m in task.metrics)
     if card.extra_metrics:
         fields["also"] = ", ".join(_metric(m) for m in card.extra_metrics)
-    return fields | {"needs": ", ".join(card.requires) or "torch only", "version": str(card.version)}
+    if card.model:
+        fields["model"] = card.model
+    return fields | {
+        "run": f"{card.steps:,} steps of {card.batch_size}, learning rate {card.learning_rate:g}",
+        "needs": ", ".join(card.requires) or "torch only",
+        "version": str(card.version),
+    }
 
 
 def _metric(metric: tasks.Metric) -> str:
-    return f"{metric.name} ({'higher' if metric.higher_is_better else 'lower'} is better)"
+    legal = f", {metric.low:g} to {metric.high:g}" if metric.low > -math.inf or metric.high < math.inf else ""
+    return f"{metric.name} ({'higher' if metric.higher_is_better else 'lower'} is better{legal})"
 
 
 def _print_fields(fields: dict[str, str]) -> None:

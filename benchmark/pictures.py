@@ -66,9 +66,9 @@ def check(out: Path) -> None:
 
 def gallery(blocks: Sequence[Block], out: Path) -> None:
     """One line of panels below the other, each block under its heading."""
-    lines: list[tuple[str, Sequence[Panel]]] = []
+    lines: list[tuple[str, Sequence[Panel | None]]] = []
     for block in blocks:
-        cut = [row[i : i + WIDEST] for row in block.rows for i in range(0, len(row), WIDEST)]
+        cut = [line for row in block.rows for line in _lines(row)]
         lines += [(block.heading if i == 0 else "", line) for i, line in enumerate(cut)]
     widest = max(len(line) for _, line in lines)
     width = max(6.4, min(1.9 * widest, 13))
@@ -79,10 +79,19 @@ def gallery(blocks: Sequence[Block], out: Path) -> None:
             if heading:
                 part.suptitle(heading, x=0.01, ha="left", fontweight="bold")
             for axes, panel in zip(np.atleast_1d(part.subplots(1, len(line))), line, strict=True):
-                _draw(axes, panel)
+                if panel is None:
+                    axes.set_axis_off()
+                else:
+                    _draw(axes, panel)
 
 
-def _height(line: Sequence[Panel], width: float) -> float:
+def _lines(row: Sequence[Panel]) -> list[list[Panel | None]]:
+    """A row cut into lines of equal length, the last one filled up with None."""
+    each = math.ceil(len(row) / math.ceil(len(row) / WIDEST)) if row else 1
+    return [[*row[i : i + each], *[None] * (i + each - len(row))] for i in range(0, len(row), each)]
+
+
+def _height(line: Sequence[Panel | None], width: float) -> float:
     """Inches: pictures in their proportions with their captions above, diagrams squarish but not towering."""
     each = width / len(line)
     return max(
@@ -90,6 +99,7 @@ def _height(line: Sequence[Panel], width: float) -> float:
         if isinstance(panel, Picture)
         else min(max(each, 2.2), 3.2)
         for panel in line
+        if panel is not None
     )
 
 
@@ -182,39 +192,46 @@ def trajectories(rows: Sequence[Mapping[str, Sequence[Trajectory]]], heading: st
     All panels of a row share their axes, so that a way in one can be compared with a way in the next.
     """
     columns = list(rows[0])
-    width, height = 2.15 * len(columns) + 0.6, 2.2 * len(rows) + 0.75
-    with _figure(out, max(width, 6.4), height) as figure:
+    width, height = max(2.15 * len(columns) + 0.6, 6.4), 2.2 * len(rows) + 0.75
+    wide = width > 9  # enough for the key in one line
+    with _figure(out, width, height if wide else height + 0.4) as figure:
         grid = figure.subplots(len(rows), len(columns), sharex="row", sharey="row", squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, (name, panels) in zip(line, row.items(), strict=True):
                 _ways(axes, panels)
-                axes.set_xlabel(panels[0].labels[0], labelpad=1)
+                axes.set_xlabel(panels[0].labels[0] + (f"   (HV {_share(panels):.2f})" if panels[0].objectives else ""), labelpad=1)
                 if axes.get_subplotspec().is_first_row():
                     axes.set_title(name)
             _limits(line[0], [panel for panels in row.values() for panel in panels])
             first = next(iter(row.values()))[0]
             line[0].set_ylabel(f"{first.title}\n{first.labels[1]}")
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
-        figure.legend(handles=_key(any(p.field for row in rows for panels in row.values() for p in panels)), **_BELOW)
-
-
-_BELOW: dict[str, Any] = {"loc": "outside lower left", "ncols": 5, "frameon": False, "fontsize": 8}
+        shown = [panels[0] for row in rows for panels in row.values()]
+        handles = _key(contours=any(panel.field for panel in shown), share=any(panel.objectives for panel in shown))
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) if wide else 2, frameon=False, fontsize=8)
 
 
 def _ways(axes: Any, panels: Sequence[Trajectory]) -> None:
+    from matplotlib.colors import BoundaryNorm
+
     field = panels[0].field
     if field is not None:
-        axes.contourf(field.x, field.y, field.values, levels=14, cmap="Greys", alpha=0.35, zorder=0)
+        levels = np.unique(np.quantile(field.values, np.linspace(0, 1, 16)))  # as much ground in each shade: plateaus show their slopes
+        axes.contourf(field.x, field.y, field.values, levels=levels, norm=BoundaryNorm(levels, 256), cmap="Greys", alpha=0.35, zorder=0)
     for curve in panels[0].front:
         axes.plot(*curve.T, color=INK, lw=2.5, solid_capstyle="round", zorder=2)
     for i, panel in enumerate(panels):
         colour = PALETTE[i % len(PALETTE)]
         axes.plot(*panel.path.T, color=colour, lw=1.1, zorder=3)
         axes.plot(*panel.path[0], "o", color=PAPER, mec=colour, mew=1.2, ms=5, zorder=4)
-        axes.plot(*panel.path[-1], "*", color=colour, mec=INK, mew=0.5, ms=10, zorder=5, clip_on=False)
-    if panels[0].objectives:
-        share = hypervolume([panel.path[-1] for panel in panels], panels[0].front)
-        axes.text(0.97, 0.97, f"HV {share:.2f}", transform=axes.transAxes, ha="right", va="top", fontsize=8)
+        axes.plot(*panel.path[-1], "*", color=colour, mec=INK, mew=0.5, ms=10, zorder=5)
+
+
+def _share(panels: Sequence[Trajectory]) -> float:
+    """What the ends dominate together, of what the front dominates; ends that are not finite dominate nothing."""
+    ends = np.array([panel.path[-1] for panel in panels])
+    ends = ends[np.isfinite(ends).all(1)]
+    return hypervolume(ends, panels[0].front) if len(ends) else 0.0
 
 
 def _limits(axes: Any, panels: Sequence[Trajectory]) -> None:
@@ -231,15 +248,16 @@ def _limits(axes: Any, panels: Sequence[Trajectory]) -> None:
     axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
 
 
-def _key(contours: bool) -> list[Any]:
+def _key(contours: bool, share: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     start = Line2D([], [], ls="", marker="o", color=PAPER, mec=GREY, mew=1.2, ms=5, label="start")
     end = Line2D([], [], ls="", marker="*", color=GREY, mec=INK, mew=0.5, ms=10, label="end")
-    front = Line2D([], [], color=INK, lw=2.5, label="Pareto front, or the points it comes from")
-    area = Line2D([], [], ls="", label="HV: share of the front's hypervolume that the ends have together")
-    return [start, end, front, area, *([Patch(color=FAINT, label="L1/s + L2, darker is higher")] if contours else [])]
+    front = Line2D([], [], color=INK, lw=2.5, label="Pareto front, or Pareto set")
+    field = Patch(color=FAINT, label="L1/s + L2, darker is higher")
+    volume = Line2D([], [], ls="", label="HV: the ends' share of the front's hypervolume")
+    return [start, end, front, *([field] if contours else []), *([volume] if share else [])]
 
 
 @contextmanager

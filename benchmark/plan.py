@@ -238,8 +238,9 @@ def score_of(record: RunRecord) -> float | None:
 def group(spec: TrialSpec) -> tuple[object, ...]:
     """What one search is over: an entrant on a problem under one protocol (and one task, where each is trained alone)."""
     s = spec
-    where = (s.suite, s.problem, s.problem_version, s.data, s.protocol, s.steps, s.batch_size, s.eval_every, s.selection, s.precision)
-    return (*where, s.entrant, s.method_version, s.release, s.hyperparameters.get("task"))
+    where = (s.suite, s.problem, s.problem_version, s.data, s.protocol)
+    how = (s.steps, s.batch_size, s.halve_every, s.eval_every, s.selection, s.precision)
+    return (*where, *how, s.entrant, s.method_version, s.release, s.hyperparameters.get("task"))
 
 
 def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role: Role, seed: int) -> Iterator[TrialSpec]:
@@ -269,6 +270,7 @@ def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role:
             seed=seed,
             steps=entry.steps,
             batch_size=entry.batch_size,
+            halve_every=entry.halve_every or UNSET,
             eval_every=entry.eval_every,
             selection=entry.selection,
         )

@@ -47,6 +47,8 @@ class PreparingProgress:
 
     def report(self, what: str, done: int, total: int | None) -> None:
         if what not in self._known:
+            if not done and not self._console.is_terminal:
+                return  # it may yet turn out to be a wrong file, and one line is to say so
             self._known[what] = self._bars.add_task(escape(printable(what)), total=total)
             if not self._console.is_terminal:
                 self._console.print(f"preparing {printable(what)}" + (f": {total:,} rows" if total else ""), markup=False, highlight=False)

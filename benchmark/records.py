@@ -49,6 +49,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int
     steps: int
     batch_size: int
+    halve_every: int | msgspec.UnsetType = msgspec.UNSET
+    """Steps after which the learning rate is halved, again and again; absent where it is constant."""
     eval_every: int
     """Steps between two evaluations on the validation split."""
     selection: Selection

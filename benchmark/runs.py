@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+import msgspec
+
 from benchmark.records import FINISHED, MetricInfo, RunRecord
 
 NO_METRICS = "no metrics"
 """Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
 
-_SETTING = ("data", "steps", "batch_size", "eval_every", "optimizer", "selection", "precision")
+_SETTING = ("data", "steps", "batch_size", "halve_every", "eval_every", "optimizer", "selection", "precision")
 """Fields of the spec that must agree among all runs of one problem before they may be compared."""
 
 
@@ -86,7 +88,9 @@ def one_setting(label: str, members: list[RunRecord]) -> tuple[list[RunRecord], 
 
 
 def _setting(record: RunRecord) -> tuple[str | int, ...]:
-    return tuple(getattr(record.spec, name) for name in _SETTING)
+    """What is absent is 0, so that any two settings have an order."""
+    values = (getattr(record.spec, name) for name in _SETTING)
+    return tuple(0 if value is msgspec.UNSET else value for value in values)
 
 
 def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Runs, dict[str, MetricInfo], list[str]]:

@@ -134,11 +134,53 @@ def build(
         draws: bootstrap draws.
         seed: of the bootstrap.
     """
-    unique = {record.id: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
-    members = sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, record.spec.seed, record.id))
-    suites = sorted({record.spec.suite for record in members})
+    members = _members(records, suite)
     if not members:
         return Table([], [], [], [], list(damaged), 0, confidence, draws)
+    suites = sorted({record.spec.suite for record in members})
+    groups, entrants, partial, baseline, notes = _grouped(members)
+    rows, remarks = _rows(groups, entrants, partial, baseline, confidence, draws, seed)
+    devices = sorted({record.environment["device"] for record in members if "device" in record.environment})
+    if len(devices) > 1:
+        notes.append(f"costs compare runs on different devices: {', '.join(devices)}")
+    return Table(suites, [group.problem for group in groups], rows, notes + remarks, list(damaged), len(members), confidence, draws)
+
+
+def gaps(
+    records: Iterable[RunRecord], entrant: str, suite: str | None = None, *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+) -> dict[str, dict[str, Estimate]]:
+    """Δm of every entrant less that of ``entrant``, on each problem: by the problem's label, then by the other's name.
+
+    Seeds are paired, and the draws are those of :func:`build` on the same records. The intervals are one at a time: m of them that shall
+    hold together want a ``confidence`` of 1 - 0.05 / m (Bonferroni). Entrants that lack a run are left out, and problems without a
+    baseline.
+    """
+    from benchmark import statistics
+
+    groups, entrants, partial, baseline, _ = _grouped(_members(records, suite))
+    scores = [_score(group, entrants, partial, baseline) for group in groups]
+    samples = [score.sample for score in scores if score.sample is not None]
+    if entrant not in entrants or not samples:
+        return {}
+    differences = statistics.paired_bootstrap(samples, draws, seed).delta_m.minus(entrants.index(entrant))
+    found: dict[str, dict[str, Estimate]] = {}
+    for group, score in zip(groups, scores, strict=True):
+        if score.sample is not None:
+            intervals = statistics.pooled(differences.on(len(found)), confidence)
+            estimates = {other: _estimate(intervals, index) for index, other in enumerate(entrants) if other != entrant}
+            found[group.problem.label] = {other: each for other, each in estimates.items() if not math.isnan(each.value)}
+    return found
+
+
+def _members(records: Iterable[RunRecord], suite: str | None) -> list[RunRecord]:
+    """The evaluation records of a suite, each once, in an order of their own."""
+    unique = {record.id: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
+    return sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, record.spec.seed, record.id))
+
+
+def _grouped(members: list[RunRecord]) -> tuple[list[Group], list[str], set[str], str | None, list[str]]:
+    """Problem by problem; all entrants, those that train single tasks, the baseline among them, and what the reader must be told."""
+    suites = {record.spec.suite for record in members}
     entrants = sorted({record.spec.entrant for record in members})
     partial = {record.spec.entrant for record in members if len(record.trained) == 1 < len(record.tasks)}
     groups: list[Group] = []
@@ -158,11 +200,7 @@ def build(
     for index, each in enumerate(groups):
         groups[index], lacks = settle(each, baseline, partial, method)
         notes += lacks
-    rows, remarks = _rows(groups, entrants, partial, baseline, confidence, draws, seed)
-    devices = sorted({record.environment["device"] for record in members if "device" in record.environment})
-    if len(devices) > 1:
-        notes.append(f"costs compare runs on different devices: {', '.join(devices)}")
-    return Table(suites, [group.problem for group in groups], rows, notes + remarks, list(damaged), len(members), confidence, draws)
+    return groups, entrants, partial, baseline, notes
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Writes methods/README.md and the generated part of README.md from the cards; with --check only says whether they are up to date."""
+"""Writes methods/README.md, tasks/README.md and the generated part of README.md; with --check only says whether they are up to date."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import tomllib
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import problem_cards
 
 import methods
 
@@ -108,7 +110,11 @@ def readme(text: str) -> str:
 
 if __name__ == "__main__":
     page, start = ROOT / "methods" / "README.md", ROOT / "README.md"
-    wanted = {page: methods_page(), start: readme(start.read_text(encoding="utf-8"))}
+    wanted = {
+        page: methods_page(),
+        ROOT / "tasks" / "README.md": problem_cards.page(),
+        start: readme(start.read_text(encoding="utf-8")),
+    }
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
         sys.exit(f"out of date: {', '.join(str(p.relative_to(ROOT)) for p in stale)}: .venv/bin/python scripts/docs.py" if stale else 0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import csv_rows
 from steps_models import Cell
 
 import methods
@@ -50,22 +49,13 @@ class Row:
 
 
 def write(folder: Path, rows: Sequence[Row]) -> None:
-    with (folder / "steps.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    csv_rows.write(folder / "steps.csv", Row, rows)
     (folder / "steps.md").write_text(markdown(rows), encoding="utf-8")
 
 
 def read(folder: Path) -> list[Row]:
     """What an earlier run has written; nothing where there was none."""
-    convert: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
-    types = {field.name: convert[str(field.type).split(" | ")[0]] for field in fields(Row)}
-    path = folder / "steps.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [Row(**{name: types[name](text) if text else None for name, text in line.items()}) for line in csv.DictReader(file)]
+    return csv_rows.read(folder / "steps.csv", Row)
 
 
 INTRODUCTION = """# What a step costs

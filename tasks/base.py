@@ -63,7 +63,8 @@ class ProblemCard:
 
     ``version`` grows whenever the same seed would train differently. ``extra_metrics`` belong to no single task.
     ``requires`` names importable packages beyond torch and numpy; ``steps``, ``batch_size`` and ``learning_rate`` are what a suite uses
-    where it says nothing else.
+    where it says nothing else. ``model`` is the network in words, ``rows`` the sizes of the training, the validation and the test set
+    (None where there are none, or where only the data tells).
     """
 
     name: str
@@ -74,9 +75,13 @@ class ProblemCard:
     tasks: tuple[Task, ...]
     extra_metrics: tuple[Metric, ...] = ()
     requires: tuple[str, ...] = ()
+    model: str = ""
+    rows: tuple[int, int, int] | None = None
     steps: int
     batch_size: int
     learning_rate: float
+    halve_every: int | None = None
+    """Steps after which the learning rate is halved, again and again; None: it is constant."""
 
     def metrics(self) -> dict[str, Metric]:
         """Every metric by the key that records use: ``task/metric``, or the bare name for one of the whole problem."""
@@ -141,9 +146,14 @@ class Session(ABC):
 
 
 class Problem(ABC):
-    """Data + model + T tasks. Subclasses are stateless: everything that depends on a seed lives in the session."""
+    """Data + model + T tasks. Subclasses are stateless: everything that depends on a seed lives in the session.
+
+    Attributes:
+        embedded: its data ships with a package or is generated here: nothing is ever downloaded, and a run takes seconds.
+    """
 
     card: ProblemCard
+    embedded: bool = True
 
     def require(self) -> None:
         """Raises MissingDependency, before any work is done, where a package that the problem needs is not installed."""

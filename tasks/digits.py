@@ -31,6 +31,8 @@ class Digits(SupervisedProblem):
             Task("slant", "regression", "squared error of the shear in pixels to the right a pixel up", (Metric("rmse", low=0.0),)),
         ),
         requires=("sklearn",),
+        model="MLP 64-128-64, linear heads",
+        rows=(1180, 257, 360),
         steps=2000,
         batch_size=64,
         learning_rate=1e-3,

@@ -90,3 +90,8 @@ class Trajectory:
 
 
 Panel = Picture | Scatter | Confusion | Curves | Trajectory
+
+
+def in_rows(panels: list[Panel], width: int = 8) -> list[list[Panel]]:
+    """Panels in rows of at most ``width``."""
+    return [panels[start : start + width] for start in range(0, len(panels), width)]

@@ -48,6 +48,8 @@ class GradNormToy(SupervisedProblem):
                 for i, sigma in enumerate(sigmas)
             ),
             extra_metrics=(Metric("task_normalised_loss", low=0.0, compared=False),),
+            model="MLP 250-100-100-100-100, linear heads",
+            rows=(10_000, 1000, 1000),
             steps=steps,
             batch_size=200,
             learning_rate=3e-3,

@@ -45,6 +45,7 @@ class Source:
         size: bytes to download, about.
         partial: whether a copy with only some of the splits will do.
         batch: rows decoded at once.
+        name: under which it is looked for and kept, where several problems train on one set; else the problem's.
     """
 
     hub: str | None
@@ -58,6 +59,7 @@ class Source:
     size: int
     partial: bool = False
     batch: int = 256
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +86,14 @@ class HubProblem(InMemoryProblem):
         validation_rows, test_rows: of the whole set; of a smaller copy as many in proportion.
     """
 
+    embedded = False
     source: Source
     decoder: int = 1
+
+    @property
+    def kept_as(self) -> str:
+        """Name of its folders among the user's copies and in the cache."""
+        return self.source.name or self.card.name
 
     def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
         """The set's own files in a folder by split, in a fixed order; none where they are not there."""
@@ -157,17 +165,19 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
     """What lies in ``data/NAME``, else in ``data`` itself; None where neither holds anything of the problem.
 
     Raises:
-        TaskError: some of the splits are there and others not.
+        TaskError: some of the splits are there and others not, or ``data/NAME`` is there and holds something else.
     """
     if where.data is None:
         return None
     source = problem.source
-    for folder in (Path(where.data) / problem.card.name, Path(where.data)):
+    strange: Path | None = None
+    for folder in (Path(where.data) / problem.kept_as, Path(where.data)):
         if not folder.is_dir():
             continue
         own = problem.originals(folder)
         found = _Local(own or tables.find(folder, source.splits, source.config), bool(own), folder)
         if not found.files:
+            strange = folder if folder != Path(where.data) else strange
             continue
         missing = [name for name in source.splits if name not in found.files]
         if missing and not source.partial:
@@ -176,6 +186,8 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
                 f"expected {_layouts(problem)}"
             )
         return found
+    if strange is not None:
+        raise TaskError(f"problem {problem.card.name!r}: nothing of it in {strange}; expected {_layouts(problem)}")
     return None
 
 
@@ -187,7 +199,7 @@ def _layouts(problem: HubProblem) -> str:
 
 def _remedy(problem: HubProblem, offline: bool) -> str:
     source, name = problem.source, problem.card.name
-    local = f"--data-dir DIR with {_layouts(problem)}, in DIR/{name} or DIR itself"
+    local = f"--data-dir DIR with {_layouts(problem)}, in DIR/{problem.kept_as} or DIR itself"
     if source.hub is None:
         return f"give {local}"
     fetch = "once without --offline" if offline else "where there is a network"
@@ -206,8 +218,8 @@ def _decoded(problem: HubProblem, where: Locations, report: Report) -> tuple[Pat
         {"files": local.identity()} if local else {"hub": source.hub, "revision": source.revision, "config": source.config}
     )
     columns = [asdict(column) for column in source.columns]
-    stated = json.dumps([decoded.FORMAT, name, problem.decoder, source.splits, columns, identity], sort_keys=True)
-    folder = Path(where.cache) / f"{name}-{hashlib.blake2b(stated.encode(), digest_size=6).hexdigest()}"
+    stated = json.dumps([decoded.FORMAT, problem.kept_as, problem.decoder, source.splits, columns, identity], sort_keys=True)
+    folder = Path(where.cache) / f"{problem.kept_as}-{hashlib.blake2b(stated.encode(), digest_size=6).hexdigest()}"
     known = decoded.lookup(folder)
     if known is not None:
         return folder, known

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.supervised import Scaling, SupervisedSession
+from tasks.supervised import Standard, SupervisedSession
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,7 @@ class ImageSession(SupervisedSession):
 
     chunk = 512
 
-    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Scaling:
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Standard:
         return PixelStandardiser(inputs, train)
 
 
@@ -34,8 +34,8 @@ class PixelStandardiser:
         levels = np.arange(256)
         mean = (counts * levels).sum(1) / counts.sum(1)
         std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(1) / counts.sum(1))
-        self._mean, self._scale = mean, np.where(std > 0, std, 1)
-        self._table = ((levels - mean[:, None]) / self._scale[:, None]).astype(np.float32)
+        self._mean, self._scale = (each[:, None, None] for each in (mean, np.where(std > 0, std, 1)))
+        self._table = ((levels - self._mean[:, 0]) / self._scale[:, 0]).astype(np.float32)
 
     def __call__(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         standard = np.empty(inputs.shape, np.float32)
@@ -44,6 +44,6 @@ class PixelStandardiser:
         return standard
 
     def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """The grey values as 0..1."""
-        inputs: NDArray[np.float64] = (scaled * self._scale[:, None, None] + self._mean[:, None, None]) / 255
+        """The pixels as they were, 0 for the byte 0 and 1 for the byte 255."""
+        inputs: NDArray[np.float64] = (scaled * self._scale + self._mean) / 255
         return inputs

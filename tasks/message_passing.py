@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from tasks.base import Evaluation, Split
-from tasks.gallery import Panel, Scatter
+from tasks.gallery import Panel, Scatter, in_rows
 from tasks.inmemory import Arrays
 from tasks.memory import MemorySession, Rows
 from tasks.models import MultiTaskNet
@@ -91,15 +91,14 @@ class MoleculeSession(MemorySession):
         return ErrorMeter(self)
 
     def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
-        """A scatter a target, in its own unit, four in a row."""
-        pieces: list[tuple[list[Tensor], Rows]] = []
-        self.visit(split, lambda outputs, rows: pieces.append((outputs, rows)))
+        """A scatter of every property, in its own unit."""
+        seen: list[tuple[Sequence[Tensor], Rows]] = []
+        self.visit(split, lambda outputs, rows: seen.append((outputs, rows[1:])))
         panels: list[Panel] = []
         for task, card in enumerate(self.problem.card.tasks):
-            said = torch.cat([outputs[task] for outputs, _ in pieces]) * self.std[task] + self.mean[task]
-            wanted = torch.cat([rows[1 + task] for _, rows in pieces])
-            panels.append(Scatter(card.name, wanted.flatten().cpu().numpy(), said.flatten().cpu().numpy()))
-        return [panels[start : start + 4] for start in range(0, len(panels), 4)]
+            said, target = (torch.cat([chunk[side][task] for chunk in seen]).flatten().cpu().numpy() for side in (0, 1))
+            panels.append(Scatter(card.name, target, said * self.std[task] + self.mean[task]))
+        return in_rows(panels)
 
 
 class ErrorMeter:

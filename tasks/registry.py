@@ -5,14 +5,19 @@ from __future__ import annotations
 from tasks import (
     adult,
     celeba,
+    cityscapes,
     credit,
     curves,
+    diabetes,
     digits,
     gradnorm_toy,
     lol,
+    multidigits,
     multimnist,
+    nyuv2,
     photos,
     qm9,
+    rooms,
     two_objective,
     utkface,
     vlmop,
@@ -23,7 +28,8 @@ from tasks.base import Problem
 from tasks.errors import TaskError, suggest
 
 _MODULES = (
-    *(digits, wine, credit, adult, utkface, multimnist, qm9, celeba),
+    *(rooms, nyuv2, cityscapes),
+    *(digits, multidigits, wine, diabetes, credit, adult, utkface, multimnist, qm9, celeba),
     *(photos, curves, lol),
     *(two_objective, vlmop, zdt, gradnorm_toy),
 )

@@ -10,7 +10,7 @@
     selection = "best"            # which of them the metrics are taken from: the best or the last
 
     [[problems]]
-    name = "digits"               # optional beside it: steps, batch_size, learning_rate, seeds, selection
+    name = "digits"               # optional beside it: steps, batch_size, learning_rate, halve_every, seeds, selection
 
     [[problems]]
     name = "adult"
@@ -53,6 +53,8 @@ class Entry:
     """Number of evaluation seeds: 0, 1, ..., seeds - 1."""
     on_request: bool = False
     """Whether the problem runs only where it is named."""
+    halve_every: int | None = None
+    """Steps after which the learning rate is halved, again and again; None: it is constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ def _read(path: Path, shown: str) -> Suite:
 
 
 def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any]) -> Entry:
-    optional = {"steps": _count, "batch_size": _count, "learning_rate": _rate, "seeds": _count, "selection": _selection, "on_request": _yes}
+    counts = dict.fromkeys(("steps", "batch_size", "halve_every", "seeds"), _count)
+    optional = {**counts, "learning_rate": _rate, "selection": _selection, "on_request": _yes}
     given = _table(table, where, required={"name": _text}, optional=optional)
     try:
         card = problem(given["name"]).card
@@ -125,6 +128,7 @@ def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any]) ->
         steps=steps,
         batch_size=given.get("batch_size", card.batch_size),
         learning_rate=given.get("learning_rate", card.learning_rate),
+        halve_every=given.get("halve_every", card.halve_every),
         eval_every=math.ceil(steps / protocol["evaluations"]),
         selection=given.get("selection", protocol["selection"]),
         seeds=given.get("seeds", protocol["seeds"]),

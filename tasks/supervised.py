@@ -14,7 +14,7 @@ from torchmetrics.functional import mean_absolute_error, mean_squared_error
 from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, multiclass_accuracy, multiclass_f1_score
 
 from tasks.base import Evaluation, Kind, Split, Task
-from tasks.gallery import Confusion, Panel, Picture, Scatter
+from tasks.gallery import Confusion, Panel, Picture, Scatter, in_rows
 from tasks.inmemory import Arrays, SupervisedProblem
 from tasks.memory import MemorySession, Rows
 
@@ -55,13 +55,16 @@ _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """From all outputs and targets of a split at once: no accumulator is left over from another split or an earlier model."""
 
 
-class Scaling(Protocol):
-    """Makes network inputs of stored ones."""
+CAPTIONED = 6
+"""Tasks that the caption of a picture tells of."""
 
-    def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]: ...
 
-    def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """What is shown of network inputs: in natural units, and of images 0..1."""
+class Standard(Protocol):
+    """Makes network inputs of stored ones, and pictures of network inputs."""
+
+    def __call__(self, inputs: NDArray[Any], /) -> NDArray[np.float32]: ...
+
+    def undo(self, scaled: NDArray[Any], /) -> NDArray[np.float64]: ...
 
 
 class SupervisedSession(MemorySession):
@@ -71,13 +74,13 @@ class SupervisedSession(MemorySession):
 
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         kinds = [task.kind for task in self.problem.card.tasks]
-        self._criteria = [_LOSSES[kind] for kind in kinds]
+        self.losses_of = [_LOSSES[kind] for kind in kinds]
         self._standardise = self.standardiser(arrays.inputs, train)
         labels = [target[train] for target in arrays.targets]
         initial = tuple(initial_loss(*each) for each in zip(kinds, labels, self.problem.outputs, strict=True))
         return initial, tuple(prior_loss(*each) for each in zip(kinds, labels, strict=True))
 
-    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Scaling:
+    def standardiser(self, inputs: NDArray[Any], train: NDArray[np.int64]) -> Standard:
         """What makes network inputs of stored ones, learned from the training rows."""
         return Standardiser(inputs[train])
 
@@ -85,52 +88,52 @@ class SupervisedSession(MemorySession):
         return self._standardise(inputs)
 
     def criteria(self, outputs: Sequence[Tensor], rows: Rows) -> list[Tensor]:
-        return [loss(*pair) for loss, *pair in zip(self._criteria, outputs, rows[1:], strict=True)]
+        return [loss(*pair) for loss, *pair in zip(self.losses_of, outputs, rows[1:], strict=True)]
 
     def meter(self) -> SupervisedMeter:
         return SupervisedMeter(self)
 
     def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
         """Images, where inputs are images, with what was wanted and what was said; then a confusion or a scatter a task."""
-        meter, cards = self.meter(), self.problem.card.tasks
+        meter, cards, first = self.meter(), self.problem.card.tasks, list[Tensor]()
         self.visit(split, meter.update)
-        outputs, (inputs, *targets) = ([tensor.cpu().numpy() for tensor in side] for side in meter.gathered())
-        said = [_classes(o) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
+        self.visit(split, lambda _, rows: first.append(rows[0]), examples)
+        outputs, targets = ([tensor.cpu().numpy() for tensor in side] for side in meter.gathered())
+        said = [decided(o) if card.kind == "classification" else o for card, o in zip(cards, outputs, strict=True)]
         rows: list[list[Panel]] = []
-        if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
-            pixels = np.clip(self._standardise.undo(inputs[:examples]), 0, 1).transpose(0, 2, 3, 1)
-            captions = [
-                "\n".join(f"{card.name} {_value(t[i])}, said {_value(s[i])}" for card, t, s in zip(cards, targets, said, strict=True))
-                for i in range(len(pixels))
-            ]
+        if first and first[0].ndim == 4 and first[0].shape[1] in (1, 3):
+            pixels = np.clip(self._standardise.undo(torch.cat(first).cpu().numpy()), 0, 1).transpose(0, 2, 3, 1)
+            told = list(zip(cards, targets, said, strict=True))[:CAPTIONED]
+            captions = ["\n".join(f"{card.name} {_value(t[i])}, said {_value(s[i])}" for card, t, s in told) for i in range(len(pixels))]
             rows.append([_picture(*each) for each in zip(captions, pixels, strict=True)])
-        return [*rows, [_summary(*each) for each in zip(cards, outputs, targets, said, strict=True)]]
+        panels = [_summary(*each) for each in zip(cards, outputs, targets, said, strict=True)]
+        return [*rows, *in_rows(panels)]
 
 
 class SupervisedMeter:
-    """Keeps all outputs of the split."""
+    """Keeps all outputs and targets of the split, and no input: those may be more than fits."""
 
     def __init__(self, session: SupervisedSession) -> None:
-        self._session, self._chunks = session, list[tuple[Sequence[Tensor], Rows]]()
+        self._session, self._chunks = session, list[tuple[Sequence[Tensor], Sequence[Tensor]]]()
 
     def update(self, outputs: Sequence[Tensor], rows: Rows) -> None:
-        self._chunks.append((outputs, rows))
+        self._chunks.append((outputs, rows[1:]))
 
     def compute(self) -> Evaluation:
         session, problem = self._session, self._session.problem
-        outputs, rows = self.gathered()
-        losses = tuple(torch.stack(session.criteria(outputs, tuple(rows))).tolist())
+        outputs, targets = self.gathered()
+        losses = tuple(torch.stack([loss(*pair) for loss, *pair in zip(session.losses_of, outputs, targets, strict=True)]).tolist())
         metrics = {
             f"{task.name}/{metric.name}": float(_METRICS[metric.name](*pair))
-            for task, *pair in zip(problem.card.tasks, outputs, rows[1:], strict=True)
+            for task, *pair in zip(problem.card.tasks, outputs, targets, strict=True)
             for metric in task.metrics
         }
         return Evaluation(losses, metrics | problem.whole(losses, session.initial_losses))
 
     def gathered(self) -> tuple[list[Tensor], list[Tensor]]:
-        """All outputs, one a task, and all rows: inputs, then targets."""
-        outputs, rows = (_joined([chunk[side] for chunk in self._chunks]) for side in (0, 1))
-        return outputs, rows
+        """All outputs and all targets, one tensor a task."""
+        outputs, targets = (_joined([chunk[side] for chunk in self._chunks]) for side in (0, 1))
+        return outputs, targets
 
 
 def _joined(chunks: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -160,10 +163,10 @@ def _picture(caption: str, pixels: NDArray[np.float64]) -> Panel:
     return Picture(caption, pixels[..., 0], "grey", span=(0, 1)) if pixels.shape[-1] == 1 else Picture(caption, pixels)
 
 
-def _classes(outputs: NDArray[Any]) -> NDArray[np.int64]:
-    """The likeliest class of K logits, or of the two under one."""
-    chosen: NDArray[np.int64] = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
-    return chosen
+def decided(outputs: NDArray[Any]) -> NDArray[np.int64]:
+    """The likeliest classes, ``[N]``."""
+    classes: NDArray[np.int64] = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
+    return classes
 
 
 def _value(value: NDArray[Any]) -> str:

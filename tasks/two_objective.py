@@ -44,6 +44,7 @@ class TwoObjective(KnownFront):
             tasks=objectives(f"{scale:g} (f1 c1 + q1 c2)", "f2 c1 + q2 c2"),
             extra_metrics=EXTRA_METRICS,
             requires=("moocore",),
+            model="the two coordinates",
             steps=50_000,
             batch_size=1,
             learning_rate=1e-3,

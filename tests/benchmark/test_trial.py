@@ -315,3 +315,19 @@ def test_the_model_of_a_reforward_method_trains_as_if_it_were_seen_once() -> Non
     assert record.cost.backward_passes == 6
     gls = run(method="gls")
     assert [p.train_losses[0] for p in record.curve] == pytest.approx([p.train_losses[0] for p in gls.curve], rel=1e-3)
+
+
+def test_a_learning_rate_that_halves_is_another_trial_and_takes_smaller_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *of: rates.append(self.param_groups[0]["lr"]) or step(self, *of))
+    constant = run()
+    assert rates == [1e-3] * 6
+    rates.clear()
+    halved = run(halve_every=2)
+    assert rates == [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4]
+    assert constant.id != halved.id
+    assert b"halve_every" not in encode(constant)  # the ids of before are those of now
+    assert decode(encode(halved)) == halved
+    assert constant.curve[0].validation_losses == halved.curve[0].validation_losses
+    assert constant.curve[-1].validation_losses != halved.curve[-1].validation_losses

@@ -87,7 +87,7 @@ def test_a_method_file_that_registers_nothing_or_is_no_python(tmp_path: Path, ca
 
 
 def test_every_flag_has_help() -> None:
-    for command in ("run", "prepare", "leaderboard", "list", "show"):
+    for command in ("run", "prepare", "plot", "leaderboard", "list", "show"):
         shown = CliRunner().invoke(command_line.app, [command, "--help"])
         assert shown.exit_code == 0
         assert "--help" in shown.output

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Cli
 
-HEAVY = ("torch", "ray", "wandb", "datasets", "sklearn", "scipy", "numpy", "matplotlib")
+HEAVY = ("torch", "ray", "wandb", "datasets", "sklearn", "scipy", "numpy", "matplotlib", "moocore")
 BLOCK = """
 import sys
 
@@ -40,6 +40,7 @@ def test_help_takes_under_0_3_s_of_cpu() -> None:
     [
         (["--help"], HEAVY),
         (["run", "--help"], HEAVY),
+        (["plot", "--help"], HEAVY),
         (["list", "methods"], HEAVY),
         (["list", "problems"], HEAVY),
         (["list", "suites"], HEAVY),

@@ -11,7 +11,8 @@ import tasks
 from tasks.base import Session
 from tasks.hub import HubProblem
 
-SLOW = {"celeba", "lol"}  # forty heads on nine layers, or images of 400 x 600, take seconds a step: test_hub_problems.py, test_lol.py
+SLOW = {"celeba", "lol", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet"}
+"""Forty heads, images of 400 x 600, or a SegNet take seconds a step: test_hub_problems.py, test_lol.py and test_segnets.py."""
 NAMES = [name for name in tasks.problems() if name not in SLOW]
 
 
@@ -43,7 +44,7 @@ def train(session: Session, steps: int, first: int = 0) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list(tasks.problems()))
 def test_card(name: str) -> None:
     card = tasks.problem(name).card
     assert card.name == name

@@ -19,7 +19,7 @@ from tasks.supervised import Standardiser, SupervisedSession
 from tasks.wine import Wine
 
 ALL = 10**9  # a batch size above the training set: all of it
-NAMES = ["digits", "wine", "gradnorm_toy"]
+NAMES = ["digits", "wine", "diabetes", "gradnorm_toy"]
 
 
 def known(name: str) -> SupervisedProblem:
@@ -266,6 +266,18 @@ def test_digits_and_wine_are_the_published_sets() -> None:
     # the summary of UCI's wine.names: mean of colour intensity 5.1, of hue 0.96
     assert wine.targets[1].mean() == pytest.approx(5.058, abs=1e-3)
     assert wine.targets[2].mean() == pytest.approx(0.957, abs=1e-3)
+
+
+def test_diabetes_is_the_published_set() -> None:
+    arrays = known("diabetes").arrays(Locations())
+    progression, sex, cholesterol = arrays.targets
+    assert arrays.inputs.shape == (442, 8)
+    assert (progression.min(), progression.max()) == (25, 346)
+    assert progression.mean() == pytest.approx(152.13, abs=0.01)  # the figure that regressions of this set print as their intercept
+    assert np.bincount(sex).tolist() == [235, 207]
+    total, hdl = arrays.inputs[:, 3], arrays.inputs[:, 5]
+    assert np.sqrt(np.mean((cholesterol[:, 0] - total / hdl) ** 2)) < 0.3  # most are rounded to whole numbers
+    assert cholesterol.std() > 1.2
 
 
 def test_gradnorm_toy_is_its_formula() -> None:

@@ -34,11 +34,14 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_packaged_suites() -> None:
-    assert tasks.suite_names() == ["lowlight", "mixed", "smoke", "toy"]
+    assert tasks.suite_names() == ["dense", "lowlight", "mixed", "smoke", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
+        "dense": [(name, 5) for name in ("rooms", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet")],
         "lowlight": [(name, 5) for name in ("photos", "curves", "lol")],
-        "mixed": [(name, 5) for name in ("digits", "wine", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")],
+        "mixed": [
+            (name, 5) for name in ("digits", "multidigits", "wine", "diabetes", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")
+        ],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
         "toy": [
             (name, 5)
@@ -105,6 +108,7 @@ def test_never_more_evaluations_than_asked(tmp_path: Path, steps: int, evaluatio
         ("learning_rate = 1", "learning_rate = nan", "learning_rate = nan must be a number above 0"),
         ("learning_rate = 1", "learning_rate = inf", "learning_rate = inf must be a number above 0"),
         ("learning_rate = 1", "learning_rate = true", "learning_rate = True must be a number above 0"),
+        ("steps = 100", "halve_every = 0", "problem 2: halve_every = 0 must be a whole number of at least 1"),
         ("steps = 100", "on_request = 1", "problem 2: on_request = 1 must be true or false"),
         ('name = "wine"', 'name = "whine"', "problem 1: unknown problem 'whine'; did you mean 'wine'?"),
         ('name = "wine"', 'name = "two_objective"', "problem 'two_objective' is named twice"),
