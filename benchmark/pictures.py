@@ -192,8 +192,9 @@ def trajectories(rows: Sequence[Mapping[str, Sequence[Trajectory]]], heading: st
     All panels of a row share their axes, so that a way in one can be compared with a way in the next.
     """
     columns = list(rows[0])
-    width, height = 2.15 * len(columns) + 0.6, 2.2 * len(rows) + 0.75
-    with _figure(out, max(width, 6.4), height) as figure:
+    width, height = max(2.15 * len(columns) + 0.6, 6.4), 2.2 * len(rows) + 0.75
+    wide = width > 9  # enough for the key in one line
+    with _figure(out, width, height if wide else height + 0.4) as figure:
         grid = figure.subplots(len(rows), len(columns), sharex="row", sharey="row", squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, (name, panels) in zip(line, row.items(), strict=True):
@@ -207,7 +208,7 @@ def trajectories(rows: Sequence[Mapping[str, Sequence[Trajectory]]], heading: st
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
         shown = [panels[0] for row in rows for panels in row.values()]
         handles = _key(contours=any(panel.field for panel in shown), share=any(panel.objectives for panel in shown))
-        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=8)
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) if wide else 2, frameon=False, fontsize=8)
 
 
 def _ways(axes: Any, panels: Sequence[Trajectory]) -> None:
@@ -223,7 +224,7 @@ def _ways(axes: Any, panels: Sequence[Trajectory]) -> None:
         colour = PALETTE[i % len(PALETTE)]
         axes.plot(*panel.path.T, color=colour, lw=1.1, zorder=3)
         axes.plot(*panel.path[0], "o", color=PAPER, mec=colour, mew=1.2, ms=5, zorder=4)
-        axes.plot(*panel.path[-1], "*", color=colour, mec=INK, mew=0.5, ms=10, zorder=5, clip_on=False)
+        axes.plot(*panel.path[-1], "*", color=colour, mec=INK, mew=0.5, ms=10, zorder=5)
 
 
 def _share(panels: Sequence[Trajectory]) -> float:
@@ -253,9 +254,9 @@ def _key(contours: bool, share: bool) -> list[Any]:
 
     start = Line2D([], [], ls="", marker="o", color=PAPER, mec=GREY, mew=1.2, ms=5, label="start")
     end = Line2D([], [], ls="", marker="*", color=GREY, mec=INK, mew=0.5, ms=10, label="end")
-    front = Line2D([], [], color=INK, lw=2.5, label="Pareto front, or the points it comes from")
+    front = Line2D([], [], color=INK, lw=2.5, label="Pareto front, or Pareto set")
     field = Patch(color=FAINT, label="L1/s + L2, darker is higher")
-    volume = Line2D([], [], ls="", label="HV: share of the front's hypervolume that the ends have together")
+    volume = Line2D([], [], ls="", label="HV: the ends' share of the front's hypervolume")
     return [start, end, front, *([field] if contours else []), *([volume] if share else [])]
 
 

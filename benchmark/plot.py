@@ -161,7 +161,8 @@ def _draw_fronts(name: str, problems: Sequence[KnownFront], shown: Sequence[Show
     counted = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     diverged = sorted({each.spec.entrant for each in shown if each.diverged})
     notes = f"; diverged: {', '.join(diverged)}" if diverged else ""
-    pictures.trajectories(rows, f"{name}: {counted} steps of Adam from {len({e.spec.seed for e in shown})} starts{notes}", out)
+    starts = len({each.spec.seed for each in shown})
+    pictures.trajectories(rows, f"{name}: {counted} steps of Adam from {starts} start{'s' if starts > 1 else ''}{notes}", out)
 
 
 def _draw_galleries(shown: Sequence[Shown], out: Path) -> None:

@@ -41,6 +41,8 @@ class CelebA(HubProblem, ImageProblem):
         source="CelebA (Z. Liu, P. Luo, X. Wang, X. Tang, ICCV 2015), flwrlabs/celeba",
         licence="CelebA agreement: non-commercial research",
         tasks=tuple(Task(name, "classification", "binary cross-entropy", (Metric("f1", True, 0.0, 1.0),)) for name in ATTRIBUTES),
+        model="eight 3x3 convolutions (64 to 512) with GroupNorm and a layer of 512, one linear head a task",
+        rows=(162_770, 19_867, 19_962),
         steps=9537,
         batch_size=256,
         learning_rate=3e-4,

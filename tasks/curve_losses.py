@@ -67,7 +67,7 @@ def consistency(image: Tensor, dark: Tensor) -> Tensor:
     alike = []
     for a, b in ((one[:, 1:] - one[:, :-1], two[:, 1:] - two[:, :-1]), (one[..., 1:] - one[..., :-1], two[..., 1:] - two[..., :-1])):
         alike.append((2 * a * b + FAINT) / (a * a + b * b + FAINT))
-    return torch.cat([each.flatten(1) for each in alike], dim=1).mean(1)
+    return torch.cat([each.flatten(1) for each in alike], dim=1).clamp_max(1).mean(1)  # 1 but for rounding
 
 
 def exposedness(image: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def balance(image: Tensor) -> Tensor:
 
 def evenness(maps: Tensor) -> Tensor:
     """How much of a map is its mean: mean(A)² / mean(A²), mean over the maps ``[B]``; 1 where all are constant."""
-    return ((maps.mean((2, 3)).square() + FAINT) / (maps.square().mean((2, 3)) + FAINT)).mean(1)
+    return ((maps.mean((2, 3)).square() + FAINT) / (maps.square().mean((2, 3)) + FAINT)).clamp_max(1).mean(1)
 
 
 def _grey(image: Tensor, side: int) -> Tensor:

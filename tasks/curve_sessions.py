@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tasks import curve_losses, image_losses
+from tasks.curves import LOSSES
 from tasks.gallery import Panel, Picture
-from tasks.image_sessions import ImageSession, WholeNet, pictures, psnr
+from tasks.image_sessions import ImageSession, WholeNet, pictures, psnr, same
 from tasks.inmemory import Arrays
 from tasks.memory import Rows
 
@@ -48,13 +49,10 @@ class CurveSession(ImageSession):
         image = curve_losses.brighten(dark, outputs)
         return {
             "spatial/consistency": curve_losses.consistency(image, dark),
-            "spatial/loss": curve_losses.spatial(image, dark),
             "exposure/exposedness": curve_losses.exposedness(image),
-            "exposure/loss": curve_losses.exposure(image),
             "colour/balance": curve_losses.balance(image),
-            "colour/loss": curve_losses.colour(image),
             "smoothness/evenness": curve_losses.evenness(outputs),
-            "smoothness/loss": curve_losses.smoothness(outputs),
+            **dict(zip((metric.name for metric in LOSSES), self.terms(outputs, rows), strict=True)),
             "psnr": psnr(image, reference),
             "ssim": image_losses.ssim(image, reference),
         }
@@ -72,10 +70,10 @@ class CurveEstimator(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.third = nn.Conv2d(width, width, 3, padding=1)
-        self.curves = nn.Conv2d(2 * width, 3 * curve_losses.ITERATIONS, 3, padding=1)
+        self.first = same(3, width)
+        self.second = same(width, width)
+        self.third = same(width, width)
+        self.curves = same(2 * width, 3 * curve_losses.ITERATIONS)
 
     def forward(self, image: Tensor) -> Tensor:
         """Maps ``[B, 24, H/2, W/2]`` in [-1, 1] from images in [0, 1]."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from tasks.base import Session
 
-LOSS = Metric("loss", low=0.0, compared=False)
-"""Trained alone, two of the losses are 0 at once (leave the image, or the maps, as they are), and a change relative to 0 is undefined."""
+LOSSES = tuple(Metric(f"{name}_loss", low=0.0, compared=False) for name in ("spatial", "exposure", "colour", "smoothness"))
+"""Not compared: trained alone, two of them are 0 at once (leave the image, or the maps, as they are), and no change is relative to 0."""
 
 
 def _share(name: str) -> Metric:
@@ -32,18 +32,22 @@ class Curves(TilesProblem):
         source=f"{SOURCE}; losses of Zero-DCE (arXiv:2001.06826), whose hand-set weights are 1/10/5/200, from the formulas",
         licence=LICENCE,
         tasks=(
-            Task("spatial", "regression", "squared change of the differences between neighbouring cells", (_share("consistency"), LOSS)),
-            Task("exposure", "regression", "squared distance of the brightness of regions to 0.6", (_share("exposedness"), LOSS)),
-            Task("colour", "regression", "differences between the means of the channels", (_share("balance"), LOSS)),
-            Task("smoothness", "regression", "total variation of the curve maps", (_share("evenness"), LOSS)),
+            Task("spatial", "regression", "squared change of the differences between neighbouring cells", (_share("consistency"),)),
+            Task("exposure", "regression", "squared distance of the brightness of regions to 0.6", (_share("exposedness"),)),
+            Task("colour", "regression", "differences between the means of the channels", (_share("balance"),)),
+            Task("smoothness", "regression", "total variation of the curve maps", (_share("evenness"),)),
         ),
-        extra_metrics=(Metric("psnr", True, 0.0, 100.0, compared=False), Metric("ssim", True, -1.0, 1.0, compared=False)),
+        extra_metrics=(
+            *LOSSES,
+            Metric("psnr", True, 0.0, 100.0, compared=False),
+            Metric("ssim", True, -1.0, 1.0, compared=False),
+        ),
         requires=PACKAGES,
         steps=400,
         batch_size=8,
         learning_rate=1e-3,
     )
-    camera = Camera(stops=(1.5, 4.0), cast=0.4, gamma=(1.8, 2.6), photons=(10.0, 13.0), read=2.0)
+    camera = Camera(stops=(1.0, 3.0), cast=0.2, gamma=(2.0, 2.4), photons=(12.0, 14.0), read=1.0)  # curves cannot remove noise
 
     def network(self) -> nn.Module:
         from tasks.curve_sessions import estimator

@@ -165,17 +165,19 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
     """What lies in ``data/NAME``, else in ``data`` itself; None where neither holds anything of the problem.
 
     Raises:
-        TaskError: some of the splits are there and others not.
+        TaskError: some of the splits are there and others not, or ``data/NAME`` is there and holds something else.
     """
     if where.data is None:
         return None
     source = problem.source
+    strange: Path | None = None
     for folder in (Path(where.data) / problem.kept_as, Path(where.data)):
         if not folder.is_dir():
             continue
         own = problem.originals(folder)
         found = _Local(own or tables.find(folder, source.splits, source.config), bool(own), folder)
         if not found.files:
+            strange = folder if folder != Path(where.data) else strange
             continue
         missing = [name for name in source.splits if name not in found.files]
         if missing and not source.partial:
@@ -184,6 +186,8 @@ def _local(problem: HubProblem, where: Locations) -> _Local | None:
                 f"expected {_layouts(problem)}"
             )
         return found
+    if strange is not None:
+        raise TaskError(f"problem {problem.card.name!r}: nothing of it in {strange}; expected {_layouts(problem)}")
     return None
 
 

@@ -161,6 +161,11 @@ def angle(image: Tensor, reference: Tensor) -> Tensor:
     return total / seen.sum((1, 2)).clamp_min(1)
 
 
+def same(channels: int, outputs: int) -> nn.Conv2d:
+    """A convolution of 3 x 3 that repeats the edge: zeros would darken what is near it, which is half of a tile."""
+    return nn.Conv2d(channels, outputs, 3, padding=1, padding_mode="replicate")
+
+
 class Enhancer(nn.Module):
     """Convolutions at half the resolution, the mean over the image added to every place, and the input beside the last features.
 
@@ -169,11 +174,11 @@ class Enhancer(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(12, width, 3, padding=1)
-        self.around = nn.Conv2d(width, width, 3, padding=1)
+        self.enter = same(12, width)
+        self.around = same(width, width)
         self.everywhere = nn.Linear(width, width)
-        self.within = nn.Conv2d(width, width, 3, padding=1)
-        self.leave = nn.Conv2d(width + 12, 12, 3, padding=1)
+        self.within = same(width, width)
+        self.leave = same(width + 12, 12)
 
     def forward(self, image: Tensor) -> Tensor:
         """``[B, 3, H, W]`` from images in [0, 1]; not cut off."""

@@ -48,6 +48,8 @@ class MultiMnist(HubProblem, ImageProblem):
             Task("left", "classification", "cross-entropy over 10 classes", _ACCURACY),
             Task("right", "classification", "cross-entropy over 10 classes", _ACCURACY),
         ),
+        model="LeNet: two 5x5 convolutions (10, 20) and a layer of 50 shared, two layers a head",
+        rows=(50_000, 10_000, 10_000),
         steps=2000,
         batch_size=256,
         learning_rate=1e-3,

@@ -63,6 +63,8 @@ class Qm9(HubProblem, InMemoryProblem):
             Task(name, "regression", f"squared error of the standardised {name}; mae in {unit}", (Metric("mae", low=0.0),))
             for name, unit in zip(PROPERTIES, UNITS, strict=True)
         ),
+        model="three rounds of message passing between all atoms (width 64, distances in 32 bumps), a layer of 64, one linear head a task",
+        rows=(113_885, 10_000, 10_000),
         steps=20_000,
         batch_size=120,
         learning_rate=1e-3,

@@ -208,16 +208,18 @@ def _downloading(hub_id: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the bars of ``datasets``, whose place the caller's own takes; back to what it was afterwards."""
+    """Without the bars of the hub's libraries, whose place the caller's own takes; back to what it was afterwards."""
     import datasets
+    import huggingface_hub.utils as hub
 
-    shown = datasets.utils.logging.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
+    shown = [library for library in (datasets, hub) if not library.are_progress_bars_disabled()]
+    for library in shown:
+        library.disable_progress_bars()
     try:
         yield
     finally:
-        if shown:
-            datasets.enable_progress_bars()
+        for library in shown:
+            library.enable_progress_bars()
 
 
 # --- columns ------------------------------------------------------------------------------------------------------------------------------

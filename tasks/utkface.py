@@ -49,6 +49,8 @@ class UtkFace(HubProblem, ImageProblem):
                 (Metric("accuracy", True, 0.0, 1.0), Metric("f1", True, 0.0, 1.0)),
             ),
         ),
+        model="four 3x3 convolutions (32, 64, 128, 256) with GroupNorm and halving, a layer of 128, one linear head a task",
+        rows=(18_960, 2_370, 2_370),
         steps=5000,
         batch_size=64,
         learning_rate=1e-3,
@@ -72,7 +74,7 @@ class UtkFace(HubProblem, ImageProblem):
     def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
         for inside in (folder, folder / "UTKFace"):
             found = sorted(inside.glob("*.jpg*"))
-            if found:
+            if any(_NAME.fullmatch(path.name) for path in found):
                 return {"train": found}
         return {}
 

@@ -13,7 +13,7 @@ ROOT = Path(methods.__file__).parents[1]
 PACKAGES = ("methods", "tasks", "benchmark")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 NEVER = {"methods": {"tasks", "benchmark"}, "tasks": {"methods", "benchmark"}, "benchmark": set()}
-OPTIONAL = ["ray", "wandb", "datasets", "sklearn", "skimage", "matplotlib", "torchjd", "moocore"]
+OPTIONAL = ["ray", "wandb", "datasets", "pyarrow", "huggingface_hub", "PIL", "sklearn", "skimage", "matplotlib", "torchjd", "moocore"]
 METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "msgspec", "typer", "rich"]
 
 
@@ -54,6 +54,14 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=label)
 def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
     assert not at_import(path) & set(OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    ("packages", "places"),
+    [({"datasets", "pyarrow", "huggingface_hub"}, {"tasks/tables.py"}), ({"PIL"}, {"tasks/pixels.py"})],
+)
+def test_data_is_read_in_one_place(packages: set[str], places: set[str]) -> None:
+    assert {label(path) for path in FILES if imported(path) & packages} == places
 
 
 @pytest.mark.parametrize("path", FILES, ids=label)

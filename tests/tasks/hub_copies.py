@@ -169,7 +169,7 @@ def where() -> Locations:
     """All copies in one folder, and a cache beside it; gone when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="lossbench-copies-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shown = datasets.utils.logging.is_progress_bar_enabled()
+    shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     for name, copy in COPIES.items():
         as_parquet(folder / "data" / name, copy())

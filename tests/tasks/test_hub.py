@@ -362,6 +362,12 @@ def test_a_set_without_a_hub_copy_asks_for_its_files(cache: Path, tmp_path: Path
     assert f"nothing of it in {tmp_path}; give --data-dir DIR" in refused(tmp_path, cache, problem=problem)
 
 
+def test_a_folder_of_the_problem_with_nothing_of_it_is_no_reason_to_download(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes" / "image.bmp").write_bytes(b"")
+    assert f"problem 'shapes': nothing of it in {tmp_path / 'shapes'}; expected own-train.json.gz and" in refused(tmp_path, cache)
+
+
 def test_missing_packages_name_the_extra(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any) -> None:
     import sys
 
@@ -507,3 +513,51 @@ def test_the_fingerprint_reads_no_array(tmp_path: Path, cache: Path) -> None:
 
 def test_sizes_read_well() -> None:
     assert [hub._bytes(size) for size in (12, 4_000_000, 2_800_000_000)] == ["12 bytes", "4.0 MB", "2.8 GB"]
+
+
+def test_single_files_of_a_repository_go_through_the_sets_own_reader(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any
+) -> None:
+    import huggingface_hub
+
+    data = shapes()
+    problem = the_hub(data)
+    files = as_own(tmp_path / "snapshot", data)
+    asked = []
+
+    def download(hub_id: str, name: str, *, repo_type: str, revision: str | None) -> str:
+        asked.append((hub_id, name, repo_type))
+        return str(files / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    problem.source = replace(problem.source, files=("own-train.json.gz", "own-test.json.gz"))
+    assert problem.fingerprint(there(None, cache)) == Shapes().fingerprint(there(files, tmp_path / "other"))
+    assert asked == [(problem.source.hub, name, "dataset") for name in problem.source.files]
+
+
+def test_the_commit_is_asked_for_and_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, the_hub: Any) -> None:
+    problem = the_hub(shapes())
+    monkeypatch.setattr(tables, "commit", lambda hub_id, revision: "c0ffee")
+    seen: list[str | None] = []
+    stream = tables.stream
+
+    def watched(hub_id: str, config: str | None, revision: str | None, *rest: Any) -> Any:
+        seen.append(revision)
+        return stream(hub_id, config, None, *rest)
+
+    monkeypatch.setattr(tables, "stream", watched)
+    problem.fingerprint(there(None, cache))
+    assert seen == ["c0ffee", "c0ffee"]
+    document = json.loads((entry(cache) / "manifest.json").read_text(encoding="utf-8"))
+    assert document["source"]["commit"] == "c0ffee"
+
+
+def test_bars_of_the_hubs_libraries_are_put_back(cache: Path, the_hub: Any) -> None:
+    import huggingface_hub.utils
+
+    problem = the_hub(shapes())
+    datasets.enable_progress_bars()
+    problem.fingerprint(there(None, cache))
+    assert not datasets.are_progress_bars_disabled()
+    assert not huggingface_hub.utils.are_progress_bars_disabled()
+    datasets.disable_progress_bars()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import sys
 from pathlib import Path
 
 import datasets
@@ -15,7 +16,7 @@ from hub_copies import COPIES, ORIGINALS, as_folder, as_parquet
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error
 
 import tasks
-from tasks import adult, multimnist, supervised
+from tasks import adult, memory, multimnist, supervised
 from tasks.credit import Credit
 from tasks.gallery import Confusion, Picture, Scatter
 from tasks.hub import HubProblem
@@ -23,6 +24,7 @@ from tasks.images import PixelStandardiser
 from tasks.locations import Locations
 from tasks.message_passing import MessagePassing, MoleculeSession
 from tasks.multimnist import MultiMnist, overlay
+from tasks.pixels import pixels
 from tasks.qm9 import NUMBERS, PROPERTIES, Qm9
 from tasks.supervised import SupervisedSession
 
@@ -307,6 +309,24 @@ def test_pixels_are_standardised_by_the_training_rows_alone() -> None:
     std = inputs[train].astype(np.float64).std(axis=(0, 2, 3), keepdims=True)
     std[std == 0] = 1
     np.testing.assert_allclose(found, (inputs - mean) / std, atol=1e-6)
+
+
+def test_pixels_that_fit_need_no_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    assert pixels(grey, "L", "here") is grey
+    with pytest.raises(tasks.MissingDependency, match=r"^here: an image needs pillow: pip install 'lossbench\[hub\]'$"):
+        pixels(grey, "RGB", "here")
+
+
+@pytest.mark.parametrize("name", ["utkface", "celeba", "qm9"])
+def test_a_set_that_stays_on_the_disk_trains_as_one_that_is_held(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = tasks.problem(name).open(0, 4, where=hub_copies.where())
+    monkeypatch.setattr(memory, "HELD", 0)
+    streamed = tasks.problem(name).open(0, 4, where=hub_copies.where())
+    for step in (0, 3):
+        assert all(map(torch.equal, held.batch(step), streamed.batch(step)))
+    assert streamed.evaluate("test") == held.evaluate("test")
 
 
 # --- molecules ----------------------------------------------------------------------------------------------------------------------------

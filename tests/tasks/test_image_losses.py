@@ -219,3 +219,10 @@ def test_illumination_smoothness_by_numpy() -> None:
     even = (maps.mean((2, 3)) ** 2 + 1e-4) / ((maps**2).mean((2, 3)) + 1e-4)
     np.testing.assert_allclose(curve_losses.evenness(*tensors(maps)), even.mean(1))
     np.testing.assert_allclose(curve_losses.evenness(*tensors(np.full_like(maps, 0.3))), 1)
+
+
+def test_rounding_never_lifts_a_share_above_one() -> None:
+    constant = torch.rand(2000, 1, 1, 1, generator=torch.Generator().manual_seed(0)).expand(2000, 24, 16, 16)
+    assert curve_losses.evenness(constant).max() <= 1
+    image = torch.rand(500, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert curve_losses.consistency(image, image * (1 + 1e-7)).max() <= 1
