@@ -1,8 +1,26 @@
-"""One thread and repeatable examples: tests neither fight for cores nor flicker."""
+"""One thread, repeatable examples and a cache of their own: tests neither fight for cores nor flicker, nor read what an earlier run left."""
 
+import os
+import shutil
+import tempfile
+
+import pytest
 import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
 settings.register_profile("lossbench", derandomize=True, deadline=None, max_examples=60, database=None)
 settings.load_profile("lossbench")
+
+MADE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is generated or decoded once is so once a run: the first process makes the cache, those that it starts inherit it."""
+    if not hasattr(config, "workerinput"):
+        os.environ["LOSSBENCH_CACHE"] = config.stash[MADE] = tempfile.mkdtemp(prefix="lossbench-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if MADE in config.stash:
+        shutil.rmtree(config.stash[MADE], ignore_errors=True)
