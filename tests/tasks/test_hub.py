@@ -19,6 +19,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hub_shapes import Shapes, prepare
 from PIL import Image
@@ -299,6 +301,49 @@ def test_an_empty_or_missing_split(tmp_path: Path, cache: Path) -> None:
     assert "has split train but not test; expected own-train.json.gz and own-test.json.gz or train-*.parquet and test-*.parquet" in said
     (tmp_path / "b" / "more.parquet").write_bytes(b"")
     assert "more.parquet: belongs to no split; expected train-*.parquet or test-*.parquet" in refused(tmp_path / "b", cache)
+
+
+def test_no_row_comes_twice_and_no_piece_is_left_out(tmp_path: Path, cache: Path) -> None:
+    data = shapes()
+    twice = as_parquet(tmp_path / "twice", data)
+    as_folder(twice, data)
+    said = refused(twice, cache)
+    assert "split train is there twice" in said
+    assert str(twice / "train-00000-of-00001.parquet") in said
+    cut = as_parquet(tmp_path / "cut", data)
+    (cut / "train-00000-of-00001.parquet").rename(cut / "train-00001-of-00003.parquet")
+    assert f"{cut / 'train-00000-of-00003.parquet'} is missing beside train-00001-of-00003.parquet" in refused(cut, cache)
+
+
+def test_what_datasets_cached_beside_a_saved_set_is_no_part_of_it(tmp_path: Path, cache: Path) -> None:
+    folder = as_folder(tmp_path / "data", shapes())
+    before = Shapes().fingerprint(there(folder, cache))
+    datasets.load_from_disk(folder)["train"].map(lambda row: row)
+    assert list((folder / "train").glob("cache-*.arrow"))
+    assert Shapes().fingerprint(there(folder, cache)) == before
+
+
+@pytest.mark.parametrize("way", [as_parquet, as_folder])
+def test_a_class_number_without_a_name_is_none_of_the_classes(way: Any, tmp_path: Path, cache: Path) -> None:
+    for number, expected in ((-1, "row 3: sex is class -1; expected one from 0 to 1"), (2, "row 3: sex is class 2")):
+        table = pa.table({"sex": pa.array([0, 1, 0, number, 1, 0, 1, 0, 1], pa.int64())})
+        named = datasets.Dataset(
+            table, datasets.DatasetInfo(features=datasets.Features({"sex": datasets.ClassLabel(names=["Male", "Female"])}))
+        )
+        data = shapes()
+        train = datasets.concatenate_datasets([data["train"].remove_columns("sex"), named], axis=1)
+        assert expected in refused(way(tmp_path / f"{number}", data | {"train": train}), cache)
+
+
+def test_odd_schemas_are_one_line(tmp_path: Path, cache: Path) -> None:
+    folder = as_parquet(tmp_path / "data", shapes())
+    path = folder / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    for description in ("{", "[1]", '{"info": {"features": {"sex": {"_type": "ClassLabel"}}}}'):
+        pq.write_table(table.replace_schema_metadata({"huggingface": description}), path)
+        assert f"{path}: its description by datasets cannot be read" in refused(folder, cache)
+    pq.write_table(table.append_column("label", table["label"]), path)
+    assert "column 'label' is there 2 times; expected it once" in refused(folder, cache)
 
 
 # --- what is not there --------------------------------------------------------------------------------------------------------------------
