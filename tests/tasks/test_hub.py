@@ -183,6 +183,19 @@ def test_another_file_is_another_cache_and_another_fingerprint(tmp_path: Path, c
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_file_of_the_same_size_and_time_is_another(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "data" / "own-train.json.gz"
+    as_own(tmp_path / "data", shapes())
+    first = Shapes().fingerprint(there(tmp_path / "data", cache))
+    state, rows = path.stat(), json.loads(gzip.decompress(path.read_bytes()))
+    rows[0]["label"] = (rows[0]["label"] + 1) % 3
+    content = gzip.compress(json.dumps(rows).encode())
+    path.write_bytes(content + b"\0" * (state.st_size - len(content)))  # zeros after the end are none of it
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert Shapes().fingerprint(there(tmp_path / "data", cache)) != first
+
+
 def test_folder_of_the_problem_comes_first(tmp_path: Path, cache: Path) -> None:
     folder = as_parquet(tmp_path / "data", shapes(label=[0] * 9))
     as_parquet(folder / "shapes", shapes(label=[1] * 9))
