@@ -121,7 +121,7 @@ class HubProblem(InMemoryProblem):
         """What the session trains on; called once a process."""
 
     def arrays(self, where: Locations) -> Arrays:
-        return _assembled(self, where)
+        return _assembled(self, _decoded(self, where, silent)[0])
 
     def fingerprint(self, where: Locations | None = None) -> str:
         """From the manifest: no array is read."""
@@ -323,8 +323,11 @@ def _hub_rows(problem: HubProblem, hub: str, commit: str, excluded: Counter[str]
 
 
 @lru_cache(maxsize=8)
-def _assembled(problem: HubProblem, where: Locations) -> Arrays:
-    folder, manifest = _decoded(problem, where, silent)
+def _assembled(problem: HubProblem, folder: Path) -> Arrays:
+    """Of one folder once a process: other files are another folder."""
+    manifest = decoded.lookup(folder)
+    if manifest is None:
+        raise TaskError(f"problem {problem.card.name!r}: {folder} was taken away while it was read; run again")
     return problem.assemble(Cached(decoded.arrays(folder, manifest), manifest))
 
 

@@ -370,8 +370,8 @@ def _plain(flat: Any, column: Column, words: list[str] | None, place: Callable[[
         return images.to_pylist()
     if column.type == "text":
         texts = flat.to_pylist()
-        for index, number in enumerate(texts if words is not None else ()):
-            if isinstance(number, int):
+        for index, number in enumerate(texts):
+            if words is not None and isinstance(number, int):
                 if not 0 <= number < len(words):  # -1 is how datasets writes that there is no label
                     raise TaskError(f"{place(index)}: {column.name} is class {number}; expected one from 0 to {len(words) - 1}")
                 texts[index] = words[number]

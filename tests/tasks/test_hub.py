@@ -183,6 +183,14 @@ def test_another_file_is_another_cache_and_another_fingerprint(tmp_path: Path, c
     assert len(list(cache.iterdir())) == 2
 
 
+def test_arrays_are_those_of_the_files_as_they_are_now(tmp_path: Path, cache: Path) -> None:
+    problem, where = Shapes(), there(as_parquet(tmp_path / "data", shapes(label=[0] * 9)), cache)
+    before = problem.arrays(where)
+    assert problem.arrays(where) is before
+    as_parquet(tmp_path / "data", shapes(label=[1] * 9))
+    assert problem.arrays(where).targets[0][:9].tolist() == [1] * 9
+
+
 def test_a_file_of_the_same_size_and_time_is_another(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "data" / "own-train.json.gz"
     as_own(tmp_path / "data", shapes())
