@@ -31,7 +31,7 @@ def execute(job: Job) -> RunRecord:
             for path in job.sources:
                 methods.load(path)
             environment = machine.environment(device, spec.method)
-            session = tasks.problem(spec.problem).open(spec.seed, spec.batch_size, device, job.where)
+            session = _opened(job, device)
             run.train_model(session)
         except Diverged as error:
             status, message = "diverged", str(error)
@@ -43,6 +43,19 @@ def execute(job: Job) -> RunRecord:
     if status == "ok" and any(event.endswith("_gap") for event in events):
         status, message = "degraded", f"the solver missed its certificate: {events}"
     return _record(run, status, message, events, environment, machine.peak_memory(device))
+
+
+def _opened(job: Job, device: str) -> tasks.Session:
+    """The session of a trial, on the data that its spec names: a user's files may have changed since it was planned.
+
+    Raises:
+        TaskError: they have.
+    """
+    spec = job.spec
+    problem = tasks.problem(spec.problem)
+    if not problem.embedded and (found := problem.fingerprint(job.where)) != spec.data:
+        raise tasks.TaskError(f"problem {spec.problem!r}: its data changed while the study ran ({found}, planned {spec.data}); run again")
+    return problem.open(spec.seed, spec.batch_size, device, job.where)
 
 
 def failure(spec: TrialSpec, status: Status, message: str, seconds: float) -> RunRecord:

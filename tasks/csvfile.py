@@ -78,4 +78,8 @@ def _values(words: list[str], column: Column, place: Callable[[int], str]) -> li
             numbers.append(kind(word))
         except ValueError as error:
             raise TaskError(f"{place(row)}: {column.name} is {word!r}; expected {column}") from error
-    return np.array(numbers, np.int64 if kind is int else np.float64)
+    try:
+        return np.array(numbers, np.int64 if kind is int else np.float64)
+    except OverflowError as error:
+        row = max(range(len(numbers)), key=lambda row: abs(numbers[row]))
+        raise TaskError(f"{place(row)}: {column.name} is {words[row]!r}; expected {column} of 64 bits") from error

@@ -12,7 +12,8 @@ import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ class HubProblem(InMemoryProblem):
         """What the session trains on; called once a process."""
 
     def arrays(self, where: Locations) -> Arrays:
-        return _assembled(self, where)
+        return _assembled(self, _decoded(self, where, silent)[0])
 
     def fingerprint(self, where: Locations | None = None) -> str:
         """From the manifest: no array is read."""
@@ -155,10 +156,20 @@ class _Local:
     folder: Path
 
     def identity(self) -> list[list[Any]]:
-        """Changes when a file does, without reading gigabytes."""
-        files = [path for paths in self.files.values() for path in paths]
-        states = [(path, path.stat()) for path in files]
-        return [[str(path.relative_to(self.folder)), state.st_size, state.st_mtime_ns] for path, state in states]
+        """Changes when a file does, without reading gigabytes.
+
+        The time of its last change of any kind is among it: copies and archives bring the time of modification with them, and many sets
+        have files of one size.
+
+        Raises:
+            TaskError: a file that cannot be looked at.
+        """
+        found = []
+        for path in (path for paths in self.files.values() for path in paths):
+            with _opening(path):
+                state = path.stat()
+            found.append([str(path.relative_to(self.folder)), state.st_size, state.st_mtime_ns, state.st_ctime_ns])
+        return found
 
 
 def _local(problem: HubProblem, where: Locations) -> _Local | None:
@@ -238,11 +249,17 @@ def _decoded(problem: HubProblem, where: Locations, report: Report) -> tuple[Pat
         read = _hub_rows(problem, source.hub, commit, excluded)
 
     def chunks() -> Iterator[decoded.Chunk]:
+        import numpy as np
+
         for split_name, total, pieces in read:
             kept = done = 0
             report(f"{name} {split_name}", 0, total)
             for rows in pieces:
-                chunk = problem.decode(check(rows, source.columns), excluded)
+                if not len(rows):
+                    continue
+                with np.errstate(over="ignore"):  # said below, by row
+                    chunk = problem.decode(check(replace(rows, split=split_name), source.columns), excluded)
+                _finite(chunk, rows)
                 kept += len(next(iter(chunk.values())))
                 done += len(rows)
                 report(f"{name} {split_name}", done, total)
@@ -253,6 +270,17 @@ def _decoded(problem: HubProblem, where: Locations, report: Report) -> tuple[Pat
     return folder, decoded.write(folder, name, problem.decoder, identity, excluded, chunks)
 
 
+def _finite(chunk: Mapping[str, NDArray[Any]], rows: Rows) -> None:
+    """Raises TaskError where a number that was finite no longer is, in the type that it is kept in."""
+    import numpy as np
+
+    for name, array in chunk.items():
+        if np.issubdtype(array.dtype, np.floating) and not (good := np.isfinite(array).reshape(len(array), -1).all(1)).all():
+            row = int(good.argmin())
+            where = rows.place(row) if len(array) == len(rows) else f"among the rows from {rows.place(0)}"
+            raise TaskError(f"{where}: {name} is beyond what {array.dtype} can hold; check the numbers of that row")
+
+
 _Split = tuple[str, int | None, Iterator[Rows]]
 """Name, number of rows where it is known, and the rows."""
 
@@ -261,13 +289,27 @@ def _local_rows(problem: HubProblem, local: _Local, excluded: Counter[str]) -> I
     source = problem.source
     if local.own:
         for name, files in local.files.items():
-            yield name, None, problem.parse(name, files, excluded)
+            yield name, None, _parsed(problem, name, files, excluded)
         return
     tables.needs_pyarrow(f"problem {problem.card.name!r} from {local.folder}")
     for files in local.files.values():
         tables.check_schemas(files, source.columns)
     for name, files in local.files.items():
         yield name, tables.count(files), tables.read(files, source.columns, source.batch)
+
+
+def _parsed(problem: HubProblem, name: str, files: Sequence[Path], excluded: Counter[str]) -> Iterator[Rows]:
+    with _opening(files[0]):
+        yield from problem.parse(name, files, excluded)
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """An OSError inside is one about the file that it names, else ``path``, said in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskError(f"{error.filename or path}: cannot read the file: {error.strerror or error}") from error
 
 
 def _hub_rows(problem: HubProblem, hub: str, commit: str, excluded: Counter[str]) -> Iterator[_Split]:
@@ -281,8 +323,11 @@ def _hub_rows(problem: HubProblem, hub: str, commit: str, excluded: Counter[str]
 
 
 @lru_cache(maxsize=8)
-def _assembled(problem: HubProblem, where: Locations) -> Arrays:
-    folder, manifest = _decoded(problem, where, silent)
+def _assembled(problem: HubProblem, folder: Path) -> Arrays:
+    """Of one folder once a process: other files are another folder."""
+    manifest = decoded.lookup(folder)
+    if manifest is None:
+        raise TaskError(f"problem {problem.card.name!r}: {folder} was taken away while it was read; run again")
     return problem.assemble(Cached(decoded.arrays(folder, manifest), manifest))
 
 

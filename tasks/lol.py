@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Metric, ProblemCard
@@ -67,7 +67,7 @@ class Lol(HubProblem):
     def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
         found = {}
         for split in self.source.splits:
-            files = sorted((folder / split).glob("*/*.png"))
+            files = sorted(filter(_is_image, (folder / split).glob("*/*.png")))
             if (folder / split).is_dir() and not files:
                 raise TaskError(f"{folder / split}: no PNG file in its folders low and high; expected pairs of equal names")
             if files:
@@ -82,10 +82,11 @@ class Lol(HubProblem):
             return
         try:
             with zipfile.ZipFile(files[0]) as archive:
-                paths = [PurePosixPath(name) for name in archive.namelist()]
-                inside = {f"{path.parts[-2]}/{path.name}": path for path in paths if path.suffix == ".png" and split in path.parts[:-2]}
-                yield from self._pairs(f"{files[0]}, {split}", inside, lambda key: archive.read(str(inside[key])))
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                paths = [(name, PurePosixPath(name)) for name in archive.namelist()]
+                images = [(name, path) for name, path in paths if _is_image(path) and split in path.parts[:-2]]
+                inside = {f"{path.parts[-2]}/{path.name}": name for name, path in images}
+                yield from self._pairs(f"{files[0]}, {split}", inside, lambda key: archive.read(inside[key]))
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # a RuntimeError is a password or a method
             raise TaskError(f"{files[0]}: not a whole zip file: {error}") from error
 
     def _pairs(self, place: str, files: Mapping[str, Any], read: Callable[[str], bytes]) -> Iterator[Rows]:
@@ -103,7 +104,7 @@ class Lol(HubProblem):
     def decode(self, rows: Rows, excluded: Counter[str]) -> dict[str, NDArray[Any]]:
         import numpy as np
 
-        kept = [row for row, name in enumerate(rows["name"]) if not ("our485" in rows.place(row) and name in MISMATCHED)]
+        kept = [row for row, name in enumerate(rows["name"]) if not (rows.split == "our485" and name in MISMATCHED)]
         if len(kept) < len(rows):
             excluded["the pair is known not to show one scene"] += len(rows) - len(kept)
         found = {}
@@ -130,6 +131,11 @@ class Lol(HubProblem):
         from tasks.image_sessions import CropSession
 
         return CropSession(self, seed, batch_size, device, where)
+
+
+def _is_image(path: PurePath) -> bool:
+    """Not what macOS puts beside every file of a folder or an archive."""
+    return path.suffix == ".png" and not path.name.startswith("._")
 
 
 PROBLEMS = (Lol(),)

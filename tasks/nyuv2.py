@@ -83,7 +83,7 @@ class Nyuv2(HubProblem):
             "image": np.asarray(rows["image"]).astype(np.float16),
             "segmentation": np.asarray(rows["segmentation"]).astype(np.int8),
             "depth": np.asarray(rows["depth"]).astype(np.float32),
-            "normal": np.rint(normal * there * UNITS).astype(np.int16),
+            "normal": np.rint(np.clip(normal, -1, 1) * there * UNITS).astype(np.int16),
         }
 
     def assemble(self, cached: Cached) -> Arrays:

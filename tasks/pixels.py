@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What an image may be: Pillow tries all that it knows otherwise, and hands PostScript to another program."""
+
 Mode = Literal["L", "RGB"]
 
 
@@ -32,7 +35,7 @@ def pixels(image: bytes | NDArray[Any], mode: Mode, place: str, size: tuple[int,
     from PIL import Image
 
     try:
-        opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else Image.fromarray(image)
+        opened = Image.open(io.BytesIO(image), formats=FORMATS) if isinstance(image, bytes) else Image.fromarray(image)
         opened = opened.convert(mode)
         if size is not None and opened.size != size[::-1]:
             opened = opened.resize(size[::-1], Image.Resampling.BILINEAR)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.base import Metric, ProblemCard, Task
 from tasks.errors import TaskError
 from tasks.hub import Cached, HubProblem, Source
-from tasks.inmemory import Arrays, Indices, InMemoryProblem, split
+from tasks.inmemory import Arrays, InMemoryProblem
 from tasks.locations import Locations
 from tasks.rows import Column, Rows
 
@@ -114,9 +114,6 @@ class Qm9(HubProblem, InMemoryProblem):
     def assemble(self, cached: Cached) -> Arrays:
         return Arrays(cached["inputs"], tuple(cached[name] for name in PROPERTIES))
 
-    def indices(self, rows: int, seed: int) -> Indices:
-        return split(self.card, rows, self._scaled(self.validation_rows, rows), self._scaled(self.test_rows, rows), seed)
-
     def network(self) -> MultiTaskNet:
         from tasks.message_passing import message_passing_net
 
@@ -145,16 +142,24 @@ def _texts(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """
     for path in files:
         if path.name != ARCHIVE:
-            yield str(path), path.read_text(encoding="utf-8")
+            yield str(path), _text(path.read_bytes(), str(path))
             continue
         try:
             with tarfile.open(path, "r:bz2") as archive:
                 for member in archive:
-                    file = archive.extractfile(member) if _NAME.fullmatch(Path(member.name).name) else None
+                    file = archive.extractfile(member) if member.isfile() and _NAME.fullmatch(Path(member.name).name) else None
                     if file is not None:
-                        yield f"{path}, {member.name}", file.read().decode("utf-8")
+                        place = f"{path}, {member.name}"
+                        yield place, _text(file.read(), place)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise TaskError(f"{path}: not a whole archive: {error}") from error
+
+
+def _text(content: bytes, place: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{place}: not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
 def _read(molecules: Sequence[tuple[str, str]]) -> Rows:

@@ -44,10 +44,12 @@ class Rows:
         values: by column. Numbers are arrays ``[n, *shape]``, or a list of n arrays where a length differs from row to row; texts are
             lists of str (of list of str); an image is the bytes of its file, or uint8 ``[H, W]`` or ``[H, W, 3]``.
         place: what an error calls row i, counted from 0 within ``values``.
+        split: of the set's own splits the one that they belong to, as far as it is known.
     """
 
     values: Mapping[str, Any]
     place: Callable[[int], str]
+    split: str = ""
 
     def __getitem__(self, column: str) -> Any:
         return self.values[column]

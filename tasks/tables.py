@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 SECONDS = 3.0
 """What a machine may take to say that it is there: the hub's own client would go on trying for 23 seconds to minutes."""
+_CACHED = re.compile(r"(cache-|tmp).*\.arrow")
+"""What ``datasets`` leaves beside a saved set that was mapped, filtered or sorted."""
+_PIECE = re.compile(r"(.*-)(\d+)-of-(\d+)(\..*)")
+"""``train-00003-of-00008.parquet``."""
 
 
 # --- local files --------------------------------------------------------------------------------------------------------------------------
@@ -37,13 +41,14 @@ def find(folder: Path, splits: Sequence[str], config: str | None = None) -> dict
 
     They may lie in the folder itself, in its ``data`` or that of the configuration (the layout of hub repositories), or in one folder a
     split (what ``save_to_disk`` writes); other folders belong to other sets. Where there is one split only, every file belongs to it.
+    What ``datasets`` itself has cached beside a saved set is no part of it.
 
     Raises:
-        TaskError: a file that belongs to none of several splits.
+        TaskError: a file that belongs to none of several splits, a split that is there twice, or a piece of one that is not there.
     """
     found: dict[str, list[Path]] = {}
     inside = [folder, *(folder / name for name in dict.fromkeys(("data", *splits, *([config] if config else ()))))]
-    for path in sorted(p for one in inside for pattern in ("*.parquet", "*.arrow") for p in one.glob(pattern) if p.is_file()):
+    for path in sorted(p for one in inside for pattern in ("*.parquet", "*.arrow") for p in one.glob(pattern) if _is_data(p)):
         words = path.relative_to(folder).parts
         named = [split for split in splits if split in words[:-1] or re.match(rf"{re.escape(split)}[-_.]", words[-1])]
         if not named and len(splits) == 1:
@@ -51,7 +56,29 @@ def find(folder: Path, splits: Sequence[str], config: str | None = None) -> dict
         if not named:
             raise TaskError(f"{path}: belongs to no split; expected {' or '.join(f'{split}-*.parquet' for split in splits)}")
         found.setdefault(named[0], []).append(path)
-    return {split: found[split] for split in splits if split in found}
+    ordered = {split: found[split] for split in splits if split in found}
+    for split, paths in ordered.items():
+        _once_and_whole(split, paths)
+    return ordered
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and not _CACHED.fullmatch(path.name)
+
+
+def _once_and_whole(split: str, paths: Sequence[Path]) -> None:
+    """Raises TaskError where rows would come twice, and be trained on and tested with, or only some of the pieces are there."""
+    first = paths[0]
+    for other in paths[1:]:
+        if (other.parent, other.suffix) != (first.parent, first.suffix):
+            raise TaskError(f"split {split} is there twice, {first} and {other}: keep one of them in this folder")
+    names = {path.name for path in paths}
+    for match in filter(None, map(_PIECE.fullmatch, sorted(names))):
+        head, digits, of, tail = match.groups()
+        for number in range(int(of)):
+            piece = f"{head}{number:0{len(digits)}}-of-{of}{tail}"
+            if piece not in names:
+                raise TaskError(f"{first.parent / piece} is missing beside {match[0]}: fetch it, or rename the others to use them alone")
 
 
 def count(files: Sequence[Path]) -> int:
@@ -231,7 +258,7 @@ def _rows(table: Any, columns: Sequence[Column], origin: str, first: int) -> Row
     def place(row: int) -> str:
         return f"{origin}, row {first + row}"
 
-    names, words = _match(table.schema, columns, origin), _class_names(table.schema)
+    names, words = _match(table.schema, columns, origin), _class_names(table.schema, origin)
     values = {column.name: _values(table.column(names[column.name]), column, words.get(names[column.name]), place) for column in columns}
     return Rows(values, place)
 
@@ -242,13 +269,15 @@ def _match(schema: Any, columns: Sequence[Column], origin: str) -> dict[str, str
     Raises:
         TaskError: it has none, or gives it another type.
     """
-    words, names = _class_names(schema), {}
+    words, names = _class_names(schema, origin), {}
     for column in columns:
         present = [name for name in (column.name, *column.aliases) if name in schema.names]
         if not present:
             hint = suggest(column.name, schema.names)
             has = ", ".join(schema.names[:12]) + (", ..." if len(schema.names) > 12 else "")
             raise TaskError(f"{origin}: column {column.name!r} ({column}) is missing{hint} (it has: {has})")
+        if schema.names.count(present[0]) > 1:
+            raise TaskError(f"{origin}: column {present[0]!r} is there {schema.names.count(present[0])} times; expected it once")
         names[column.name] = present[0]
         kind = schema.field(present[0]).type
         if not _fits(kind, column, labelled=present[0] in words):
@@ -287,13 +316,14 @@ def _fits(kind: Any, column: Column, labelled: bool) -> bool:
     return fitting[column.type]
 
 
-def _class_names(schema: Any) -> dict[str, list[str]]:
+def _class_names(schema: Any, origin: str) -> dict[str, list[str]]:
     """Names of the classes by column, where ``datasets`` has stored numbers for words and said so in the schema."""
-    described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = described.get("info", {}).get("features", {})
-    return {
-        name: feature["names"] for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        labels = {name: one for name, one in features.items() if isinstance(one, dict) and one.get("_type") == "ClassLabel"}
+        return {name: [str(word) for word in label["names"]] for name, label in labels.items()}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise TaskError(f"{origin}: its description by datasets cannot be read: {_line(error)}") from error
 
 
 def _values(array: Any, column: Column, words: list[str] | None, place: Callable[[int], str]) -> Any:
@@ -321,24 +351,31 @@ def _values(array: Any, column: Column, words: list[str] | None, place: Callable
         ends = list(accumulate(ragged, initial=0))
         if flat.null_count:
             raise TaskError(f"{place(_owner(ragged, _first_null(flat) // inside))}: column {column.name!r} has an empty value")
-        plain = _plain(flat, column, words)
+        plain = _plain(flat, column, words, lambda index: place(_owner(ragged, index)))
         if column.type == "text":
             return [plain[start:end] for start, end in pairwise(ends)]
         shaped = plain.reshape(-1, *column.shape[1:])
         return [shaped[start:end] for start, end in pairwise(ends)]
     _no_nulls(flat, column, inside, place)
-    plain = _plain(flat, column, words)
+    plain = _plain(flat, column, words, lambda index: place(index // inside))
     return plain.reshape(rows, *column.shape) if column.shape else plain
 
 
-def _plain(flat: Any, column: Column, words: list[str] | None) -> Any:
+def _plain(flat: Any, column: Column, words: list[str] | None, place: Callable[[int], str]) -> Any:
+    """``place``: of the row that an index of ``flat`` belongs to."""
     import pyarrow as pa
 
     if column.type == "image":
         images = flat.field("bytes") if isinstance(flat, pa.StructArray) else flat
         return images.to_pylist()
     if column.type == "text":
-        return [words[number] if words and isinstance(number, int) else number for number in flat.to_pylist()]
+        texts = flat.to_pylist()
+        for index, number in enumerate(texts):
+            if words is not None and isinstance(number, int):
+                if not 0 <= number < len(words):  # -1 is how datasets writes that there is no label
+                    raise TaskError(f"{place(index)}: {column.name} is class {number}; expected one from 0 to {len(words) - 1}")
+                texts[index] = words[number]
+        return texts
     numbers: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
     return numbers
 

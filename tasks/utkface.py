@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Metric, ProblemCard, Task
+from tasks.errors import TaskError
 from tasks.hub import Cached, HubProblem, Source
 from tasks.inmemory import Arrays, ImageProblem
 from tasks.pixels import pixels
@@ -75,6 +76,7 @@ class UtkFace(HubProblem, ImageProblem):
         for inside in (folder, folder / "UTKFace"):
             found = sorted(inside.glob("*.jpg*"))
             if any(_NAME.fullmatch(path.name) for path in found):
+                _once(found)
                 return {"train": found}
         return {}
 
@@ -112,6 +114,14 @@ class UtkFace(HubProblem, ImageProblem):
         from tasks.convnets import pyramid
 
         return pyramid((32, 64, 128, 256), 1, 128, self.outputs)
+
+
+def _once(files: Sequence[Path]) -> None:
+    """Raises TaskError where a face is there twice: it might be trained on and tested with."""
+    names = {path.name for path in files}
+    twice = next((name for name in sorted(names) if f"{name}.chip.jpg" in names), None)
+    if twice is not None:
+        raise TaskError(f"{files[0].parent}: both {twice} and {twice}.chip.jpg, one face; keep the originals or the aligned copies")
 
 
 PROBLEMS = (UtkFace(),)

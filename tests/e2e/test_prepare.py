@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tasks
 from benchmark import cli as command_line
+from benchmark import plan
 from benchmark.commands import locations
+from benchmark.executors import Job
 from benchmark.progress import PreparingProgress
 from benchmark.store import Store
+from benchmark.trial import execute
 from tasks.credit import Credit
 
 
@@ -108,6 +112,22 @@ def test_a_problem_on_request_trains_and_beats_the_prior(data: Path, tmp_path: P
     (record,) = [one for one in Store(tmp_path / "results").scan().records if one.spec.problem == "credit"]
     assert record.test["default/accuracy"] > 0.9  # the best constant: 0.6
     assert record.spec.data == Credit().fingerprint(locations(data, offline=True))
+
+
+def test_a_trial_trains_on_the_data_that_it_was_planned_for(data: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "mine.toml"
+    text = '[protocol]\nseeds = 1\nevaluations = 1\nselection = "best"\n[[problems]]\nname = "credit"\nsteps = 1\nbatch_size = 8\n'
+    suite.write_text('name = "mine"\nversion = 1\nsummary = "s"\n' + text, encoding="utf-8")
+    where, entrants = locations(data, offline=True), plan.choose_entrants(["equal"], [])
+    before = Credit().fingerprint(where)
+    (spec,) = plan.evaluation(plan.Study(tasks.suite(suite), entrants, 1, (), {"credit": before}, where))
+    assert execute(Job(spec, "cpu", where=where)).status == "ok"
+    (path,) = data.iterdir()
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
+    record = execute(Job(spec, "cpu", where=where))
+    assert record.status == "error"
+    after = Credit().fingerprint(where)
+    assert record.message == f"problem 'credit': its data changed while the study ran ({after}, planned {before}); run again"
 
 
 @pytest.mark.parametrize("command", ["run --suite mixed --results results", "prepare"])

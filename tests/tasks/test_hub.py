@@ -19,6 +19,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hub_shapes import Shapes, prepare
 from PIL import Image
@@ -181,6 +183,27 @@ def test_another_file_is_another_cache_and_another_fingerprint(tmp_path: Path, c
     assert len(list(cache.iterdir())) == 2
 
 
+def test_arrays_are_those_of_the_files_as_they_are_now(tmp_path: Path, cache: Path) -> None:
+    problem, where = Shapes(), there(as_parquet(tmp_path / "data", shapes(label=[0] * 9)), cache)
+    before = problem.arrays(where)
+    assert problem.arrays(where) is before
+    as_parquet(tmp_path / "data", shapes(label=[1] * 9))
+    assert problem.arrays(where).targets[0][:9].tolist() == [1] * 9
+
+
+def test_a_file_of_the_same_size_and_time_is_another(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "data" / "own-train.json.gz"
+    as_own(tmp_path / "data", shapes())
+    first = Shapes().fingerprint(there(tmp_path / "data", cache))
+    state, rows = path.stat(), json.loads(gzip.decompress(path.read_bytes()))
+    rows[0]["label"] = (rows[0]["label"] + 1) % 3
+    content = gzip.compress(json.dumps(rows).encode())
+    path.write_bytes(content + b"\0" * (state.st_size - len(content)))  # zeros after the end are none of it
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert Shapes().fingerprint(there(tmp_path / "data", cache)) != first
+
+
 def test_folder_of_the_problem_comes_first(tmp_path: Path, cache: Path) -> None:
     folder = as_parquet(tmp_path / "data", shapes(label=[0] * 9))
     as_parquet(folder / "shapes", shapes(label=[1] * 9))
@@ -299,6 +322,49 @@ def test_an_empty_or_missing_split(tmp_path: Path, cache: Path) -> None:
     assert "has split train but not test; expected own-train.json.gz and own-test.json.gz or train-*.parquet and test-*.parquet" in said
     (tmp_path / "b" / "more.parquet").write_bytes(b"")
     assert "more.parquet: belongs to no split; expected train-*.parquet or test-*.parquet" in refused(tmp_path / "b", cache)
+
+
+def test_no_row_comes_twice_and_no_piece_is_left_out(tmp_path: Path, cache: Path) -> None:
+    data = shapes()
+    twice = as_parquet(tmp_path / "twice", data)
+    as_folder(twice, data)
+    said = refused(twice, cache)
+    assert "split train is there twice" in said
+    assert str(twice / "train-00000-of-00001.parquet") in said
+    cut = as_parquet(tmp_path / "cut", data)
+    (cut / "train-00000-of-00001.parquet").rename(cut / "train-00001-of-00003.parquet")
+    assert f"{cut / 'train-00000-of-00003.parquet'} is missing beside train-00001-of-00003.parquet" in refused(cut, cache)
+
+
+def test_what_datasets_cached_beside_a_saved_set_is_no_part_of_it(tmp_path: Path, cache: Path) -> None:
+    folder = as_folder(tmp_path / "data", shapes())
+    before = Shapes().fingerprint(there(folder, cache))
+    datasets.load_from_disk(folder)["train"].map(lambda row: row)
+    assert list((folder / "train").glob("cache-*.arrow"))
+    assert Shapes().fingerprint(there(folder, cache)) == before
+
+
+@pytest.mark.parametrize("way", [as_parquet, as_folder])
+def test_a_class_number_without_a_name_is_none_of_the_classes(way: Any, tmp_path: Path, cache: Path) -> None:
+    for number, expected in ((-1, "row 3: sex is class -1; expected one from 0 to 1"), (2, "row 3: sex is class 2")):
+        table = pa.table({"sex": pa.array([0, 1, 0, number, 1, 0, 1, 0, 1], pa.int64())})
+        named = datasets.Dataset(
+            table, datasets.DatasetInfo(features=datasets.Features({"sex": datasets.ClassLabel(names=["Male", "Female"])}))
+        )
+        data = shapes()
+        train = datasets.concatenate_datasets([data["train"].remove_columns("sex"), named], axis=1)
+        assert expected in refused(way(tmp_path / f"{number}", data | {"train": train}), cache)
+
+
+def test_odd_schemas_are_one_line(tmp_path: Path, cache: Path) -> None:
+    folder = as_parquet(tmp_path / "data", shapes())
+    path = folder / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    for description in ("{", "[1]", '{"info": {"features": {"sex": {"_type": "ClassLabel"}}}}'):
+        pq.write_table(table.replace_schema_metadata({"huggingface": description}), path)
+        assert f"{path}: its description by datasets cannot be read" in refused(folder, cache)
+    pq.write_table(table.append_column("label", table["label"]), path)
+    assert "column 'label' is there 2 times; expected it once" in refused(folder, cache)
 
 
 # --- what is not there --------------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import sys
+import tarfile
 from pathlib import Path
 
 import datasets
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from hub_copies import COPIES, ORIGINALS, as_folder, as_parquet
+from PIL import EpsImagePlugin, Image
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error
 
 import tasks
@@ -231,6 +234,9 @@ def test_broken_idx_files(tmp_path: Path) -> None:
     hub_copies.write_idx(labels, np.zeros(60))
     hub_copies.write_idx(images, np.zeros((60, 20, 28)))
     assert "digit 0: the image is 20x28; expected 28x28 pixels" in refused("multimnist", tmp_path)
+    hub_copies.write_idx(labels, np.zeros(0))
+    hub_copies.write_idx(images, np.zeros((0, 28, 28)))
+    assert "split train has no row" in refused("multimnist", tmp_path)
 
 
 # --- tables -------------------------------------------------------------------------------------------------------------------------------
@@ -277,6 +283,8 @@ def test_bad_csv_files(tmp_path: Path) -> None:
         (header + "\n", "split train has no row"),
         ("", "column 'LIMIT_BAL' (float) is missing (it has: none)"),
         (whole + '"', f"{path}, line 62: not CSV"),
+        (whole.replace(first, ",".join([*cells[:2], "9" * 25, *cells[3:]])), f"{path}, line 2: SEX is '{'9' * 25}'; expected integer"),
+        (whole.replace(first, ",".join([cells[0], "1e300", *cells[2:]])), f"{path}, line 2: limit is beyond what float32 can hold"),
     ):
         path.write_text(bad, encoding="utf-8")
         assert expected in refused("credit", tmp_path)
@@ -296,6 +304,28 @@ def test_a_face_that_does_not_decode_or_is_too_old_is_named(tmp_path: Path) -> N
     path.write_bytes(whole)
     path.rename(path.with_name("121_0_0_20170101.jpg"))
     assert "121_0_0_20170101.jpg: age is 121; expected integer from 0 to 120" in refused("utkface", tmp_path)
+
+
+def test_a_face_that_is_there_twice_or_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    hub_copies.utkface_files(tmp_path, hub_copies.utkface())
+    inside = tmp_path / "UTKFace"
+    (inside / "20_1_1_20990101.jpg").symlink_to(tmp_path / "nowhere")
+    assert f"{inside / '20_1_1_20990101.jpg'}: cannot read the file: No such file" in refused("utkface", tmp_path)
+    (inside / "20_1_1_20990101.jpg").unlink()
+    (inside / "20_1_1_20990101.jpg").mkdir()
+    assert f"{inside / '20_1_1_20990101.jpg'}: cannot read the file: Is a directory" in refused("utkface", tmp_path)
+    (inside / "20_1_1_20990101.jpg").rmdir()
+    for ending in (".jpg", ".jpg.chip.jpg"):
+        (inside / f"20_1_1_20990101{ending}").write_bytes(b"")
+    assert "both 20_1_1_20990101.jpg and 20_1_1_20990101.jpg.chip.jpg, one face" in refused("utkface", tmp_path)
+
+
+def test_postscript_is_no_image_and_starts_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(file, "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)
+    with pytest.raises(tasks.TaskError, match="row 3: the image does not decode: cannot identify"):
+        pixels(file.getvalue(), "RGB", "row 3")
 
 
 def test_pixels_are_standardised_by_the_training_rows_alone() -> None:
@@ -375,6 +405,24 @@ def test_broken_molecules_are_named(old: str, new: str, expected: str, tmp_path:
     said = refused("qm9", tmp_path)
     assert "dsgdb9nsd_000002.xyz: " in said
     assert expected in said
+
+
+def test_odd_molecule_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "dsgdb9nsd_000001.xyz"
+    path.write_bytes(b"5\n\xff")
+    assert f"{path}: not UTF-8 text: invalid start byte at byte 2" in refused("qm9", tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert f"{path}: cannot read the file: Is a directory" in refused("qm9", tmp_path)
+
+
+def test_only_whole_members_of_an_archive_are_read(tmp_path: Path) -> None:
+    link, text = tarfile.TarInfo("dsgdb9nsd_000001.xyz"), tarfile.TarInfo("dsgdb9nsd_000002.xyz")
+    link.type, link.linkname, text.size = tarfile.SYMTYPE, "/etc/passwd", 1
+    with tarfile.open(tmp_path / "dsgdb9nsd.xyz.tar.bz2", "w:bz2") as archive:
+        archive.addfile(link)
+        archive.addfile(text, io.BytesIO(b"\xff"))
+    assert "dsgdb9nsd.xyz.tar.bz2, dsgdb9nsd_000002.xyz: not UTF-8 text" in refused("qm9", tmp_path)
 
 
 def test_a_truncated_archive_is_named(tmp_path: Path) -> None:

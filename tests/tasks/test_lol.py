@@ -1,5 +1,6 @@
 """LOL from a tiny copy in its authors' layout: both layouts, what is left out, bad files, crops, and a session."""
 
+import zipfile
 from pathlib import Path
 
 import lol_copy
@@ -111,3 +112,23 @@ def test_a_session_trains_on_crops_and_evaluates_whole_images(where: Locations) 
     assert all(declared[key].low <= value <= declared[key].high for key, value in found.metrics.items())
     assert [panel.title for panel in session.gallery("test", 1)[0]] == ["in the dark", "output", "reference"]  # type: ignore[union-attr]
     assert session.gallery("test", 1)[0][1].pixels.shape == (400, 600, 3)  # type: ignore[union-attr]
+
+
+def test_only_what_is_in_the_training_part_is_left_out(files: dict[str, bytes], tmp_path: Path) -> None:
+    pair = {f"eval15/{side}/79.png": files[f"eval15/{side}/1.png"] for side in ("low", "high")}
+    assert lol().prepare(located(as_folders(tmp_path / "our485", files | pair))).startswith("6 rows, 1 left out")
+
+
+def test_odd_archives_are_read_or_named(files: dict[str, bytes], tmp_path: Path) -> None:
+    archive = as_archive(tmp_path / "a", {}) / "lol_dataset.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, content in files.items():
+            out.writestr(f"./{name}", content)
+            out.writestr(f"__MACOSX/{name.rpartition('/')[0]}/._{name.rpartition('/')[2]}", b"of macOS")
+    assert lol().prepare(located(archive.parent)).startswith("5 rows, 1 left out")
+    plain = as_archive(tmp_path / "b", files) / "lol_dataset.zip"
+    content = bytearray(plain.read_bytes())
+    for entry in (at for at in range(len(content)) if content[at : at + 4] == b"PK\1\2"):
+        content[entry + 8] |= 1  # says that it is encrypted
+    plain.write_bytes(content)
+    assert "not a whole zip file: " in refused(plain.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from tasks.dense_session import DenseSession
 from tasks.errors import TaskError
 from tasks.hub import HubProblem
 from tasks.locations import Locations
-from tasks.nyuv2 import Nyuv2
+from tasks.nyuv2 import UNITS, Nyuv2
+from tasks.rows import Rows
 from tasks.segnet import Mtan, SegNet
 
 NARROW = (2, 3, 4, 4, 4)
@@ -213,6 +215,14 @@ def test_labels_of_neither_kind_are_refused() -> None:
         grouped(seven + 1, "cityscapes")
     assert len(GROUPS) == 19
     assert sorted(set(GROUPS)) == list(range(7))
+
+
+def test_normals_a_little_too_long_keep_their_sign() -> None:
+    normal = np.zeros((1, 3, 1, 2), np.float32)
+    normal[0, :, 0] = [[1.0009, -1.0009], [0, 0], [0, 0]]
+    rows = {"image": np.zeros((1, 3, 1, 2)), "segmentation": np.zeros((1, 1, 2)), "depth": np.zeros((1, 1, 1, 2)), "normal": normal}
+    stored = MAKE["nyuv2"]().decode(Rows(rows, str), Counter())["normal"]
+    assert stored[0, 0, 0].tolist() == [UNITS, -UNITS]
 
 
 @pytest.mark.parametrize(
