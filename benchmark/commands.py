@@ -256,8 +256,9 @@ def plot(
 def _method_fields(card: registry.Card) -> dict[str, str]:
     settings = []
     for h in card.hyperparameters:
-        allowed = ", ".join(h.choices) if h.choices else f"{h.low:g} to {h.high:g}"
-        settings.append(f"{h.name} = {h.default}: {h.meaning} ({allowed})")
+        number = f"{h.low:g} to {h.high:g}" if not isinstance(h.default, str | bool) else ""
+        allowed = ", ".join(h.choices) or number
+        settings.append(f"{h.name} = {h.default}: {h.meaning}" + (f" ({allowed})" if allowed else ""))
     return {
         card.name: card.title,
         "paper": f"{card.paper}{f' (arXiv {card.arxiv})' if card.arxiv else ''}",
@@ -276,12 +277,16 @@ def _method_fields(card: registry.Card) -> dict[str, str]:
 def _suite_fields(suite: tasks.Suite) -> dict[str, str]:
     fields = {suite.name: suite.summary}
     for entry in suite.entries:
-        halved = f" halved every {entry.halve_every} steps" if entry.halve_every else ""
         fields[entry.problem] = ("on request (--problem), " if entry.on_request else "") + (
-            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, learning rate {entry.learning_rate:g}{halved}, "
+            f"{entry.seeds} seeds, {entry.steps} steps of {entry.batch_size}, "
+            f"learning rate {entry.learning_rate:g}{_halved(entry.halve_every)}, "
             f"evaluated every {entry.eval_every} steps, metrics of the {entry.selection} evaluation"
         )
     return fields | {"run": f"python -m benchmark run --suite {suite.name}"}
+
+
+def _halved(every: int | None) -> str:
+    return f" halved every {every:,} steps" if every else ""
 
 
 def _problem_fields(card: tasks.ProblemCard) -> dict[str, str]:
@@ -295,7 +300,7 @@ def _problem_fields(card: tasks.ProblemCard) -> dict[str, str]:
     if card.model:
         fields["model"] = card.model
     return fields | {
-        "run": f"{card.steps:,} steps of {card.batch_size}, learning rate {card.learning_rate:g}",
+        "run": f"{card.steps:,} steps of {card.batch_size}, learning rate {card.learning_rate:g}{_halved(card.halve_every)}",
         "needs": ", ".join(card.requires) or "torch only",
         "version": str(card.version),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from msgspec import UNSET
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -119,6 +120,7 @@ def specification(problem: tasks.Problem, entrant: Entrant, seed: int, steps: in
         seed=seed,
         steps=count,
         batch_size=card.batch_size,
+        halve_every=card.halve_every or UNSET,
         eval_every=max(1, count // (POINTS if front else 20)),
         selection="last",
     )

@@ -83,6 +83,8 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     high: float | None = None
     task: str | None = None
     """None for a metric of the whole problem, which Δm leaves out."""
+    compared: bool = True
+    """Whether Δm compares it where it is a task's own; records from before this field compare all of those."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):

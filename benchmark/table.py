@@ -302,7 +302,7 @@ def _score(group: Group, entrants: list[str], partial: set[str], baseline: str |
     sample = None
     if problem.baseline and baseline is not None:
         base = grid[entrants.index(baseline)]
-        owned = [column for column, key in enumerate(keys) if problem.metrics[key].task is not None]
+        owned = [column for column, key in enumerate(keys) if problem.metrics[key].task is not None and problem.metrics[key].compared]
         zero = [keys[column] for column in owned if base[:, column].mean() == 0.0]
         used = [column for column in owned if keys[column] not in zero]
         tasks = list(dict.fromkeys(problem.metrics[keys[column]].task for column in used))

@@ -84,6 +84,7 @@ def _record(run: Run, status: Status, message: str, events: dict[str, int], envi
                 low=finite([metric.low])[0],
                 high=finite([metric.high])[0],
                 task=key.split("/")[0] if "/" in key else None,
+                compared=metric.compared,
             )
             for key, metric in card.metrics().items()
         },

@@ -10,6 +10,7 @@ import problems_report
 from problems_report import LEAST, Row, Verdict, verdict
 
 import tasks
+from tasks.inmemory import InMemoryProblem
 
 INTRODUCTION = """# Problems
 
@@ -53,7 +54,7 @@ def section(problem: tasks.Problem, seen: Verdict | None) -> str:
     facts = {
         "source": card.source,
         "licence": card.licence,
-        "rows": rows(card.rows),
+        "rows": rows(card.rows or counted(problem)),
         "model": model(card, session),
         "run": run(card, seen),
     }
@@ -68,6 +69,14 @@ def section(problem: tasks.Problem, seen: Verdict | None) -> str:
     return "\n".join(lines)
 
 
+def counted(problem: tasks.Problem) -> tuple[int, int, int] | None:
+    """Rows of the splits of seed 0, where the data is here and the card leaves it to tell."""
+    if not (problem.embedded and isinstance(problem, InMemoryProblem)):
+        return None
+    index = problem.cut(problem.arrays(tasks.Locations()), 0)
+    return len(index.train), len(index.validation), len(index.test)
+
+
 def rows(sizes: tuple[int, int, int] | None) -> str:
     return f"{sizes[0]:,} training, {sizes[1]:,} validation, {sizes[2]:,} test" if sizes else ""
 
@@ -79,6 +88,7 @@ def model(card: tasks.ProblemCard, session: tasks.Session | None) -> str:
 
 def run(card: tasks.ProblemCard, seen: Verdict | None) -> str:
     text = f"{card.steps:,} steps of {card.batch_size}, learning rate {card.learning_rate:g}"
+    text += f" halved every {card.halve_every:,} steps" if card.halve_every else ""
     return text if seen is None or seen.equal.seconds is None else f"{text}; {seen.equal.seconds:.2g} s"
 
 

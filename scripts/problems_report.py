@@ -87,7 +87,8 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     of = {row.method: row for row in rows}
     single = next((row for row in rows if methods.card(row.method).per_task), None)
     balanced = [row for row in rows if compared(row.method) and row is not single and row.delta_m is not None]
-    return Verdict(of[REFERENCE], min(balanced, key=lambda row: row.delta_m or 0.0, default=None), single, len(balanced))
+    whole = [row for row in balanced if row.gap is not None]  # a failure has none, and what is left of it is no best
+    return Verdict(of[REFERENCE], min(whole, key=lambda row: row.delta_m or 0.0, default=None), single, len(balanced))
 
 
 def home(problem: str) -> tasks.Suite | None:
@@ -96,10 +97,11 @@ def home(problem: str) -> tasks.Suite | None:
     for name in tasks.suite_names():
         suite = tasks.suite(name)
         for entry in suite.entries:
-            if entry.problem == problem and (entry.steps, entry.batch_size, entry.learning_rate) == (
+            if entry.problem == problem and (entry.steps, entry.batch_size, entry.learning_rate, entry.halve_every) == (
                 card.steps,
                 card.batch_size,
                 card.learning_rate,
+                card.halve_every,
             ):
                 return suite
     return None

@@ -40,7 +40,7 @@ class Metric:
     low: float = -math.inf
     high: float = math.inf
     compared: bool = True
-    """Whether Δm compares it with single-task training; a metric of the whole problem (a distance to the front) is not."""
+    """Whether Δm compares it with single-task training; a metric of the whole problem (a distance to the front) never is."""
 
 
 @dataclass(frozen=True, slots=True)

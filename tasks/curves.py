@@ -43,6 +43,7 @@ class Curves(TilesProblem):
             Metric("ssim", True, -1.0, 1.0, compared=False),
         ),
         requires=PACKAGES,
+        model="convolutions of 16 channels at half the resolution, which give the maps of eight curves, no heads",
         steps=400,
         batch_size=8,
         learning_rate=1e-3,

@@ -45,6 +45,7 @@ class DenseSession(MemorySession):
         self.augments = augments
         self._tasks = dict(zip([task.name for task in problem.card.tasks], tasks, strict=True))
         self._per_batch = per_batch
+        self._unlabelled: dict[str, set[tuple[int, int]]] = {}
         super().__init__(problem, seed, batch_size, device, where)
 
     def fit(self, arrays: Arrays, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -63,18 +64,22 @@ class DenseSession(MemorySession):
         pixels = inputs.astype(np.float32)
         return pixels * np.float32(4 / 255) - np.float32(2) if self._centred else pixels
 
+    def batch(self, step: int, stream: int = 0) -> Rows:
+        """Counts here and once, as some methods look at a batch several times."""
+        rows = super().batch(step, stream)
+        for (name, task), stored in zip(self._tasks.items(), rows[1:], strict=True):
+            if not bool(task.valid(task.decode(stored)).any()):
+                key = f"unlabelled_{name}"
+                self._unlabelled.setdefault(key, set()).add((step, stream))
+                self.events[key] = len(self._unlabelled[key])
+        return rows
+
     def augment(self, rows: Rows, draws: np.random.Generator) -> Rows:
         return zoom_and_mirror(rows, list(self._tasks.values()), draws)
 
     def criteria(self, outputs: Sequence[Tensor], rows: Rows) -> list[Tensor]:
-        losses = []
-        for (name, task), output, stored in zip(self._tasks.items(), outputs, rows[1:], strict=True):
-            target = task.decode(stored)
-            if not bool(task.valid(target).any()):
-                key = f"unlabelled_{name}"
-                self.events[key] = self.events.get(key, 0) + 1
-            losses.append(task.loss(output, target))
-        return losses
+        pairs = zip(self._tasks.values(), outputs, rows[1:], strict=True)
+        return [task.loss(output, task.decode(stored)) for task, output, stored in pairs]
 
     def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
         """A row an image: the image, and each task's target beside its prediction."""

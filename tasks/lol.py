@@ -47,6 +47,7 @@ class Lol(HubProblem):
         tasks=TASKS,
         extra_metrics=(Metric("ciede2000", low=0.0, compared=False),),
         requires=("PIL",),
+        model="convolutions of 48 channels at half the resolution, the mean over the image added, no heads",
         steps=20_000,
         batch_size=16,
         learning_rate=1e-3,

@@ -75,6 +75,7 @@ class Photos(TilesProblem):
         tasks=TASKS,
         extra_metrics=(Metric("ciede2000", low=0.0, compared=False),),
         requires=PACKAGES,
+        model="convolutions of 24 channels at half the resolution, the mean over the image added, no heads",
         steps=400,
         batch_size=8,
         learning_rate=2e-3,

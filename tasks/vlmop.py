@@ -42,6 +42,7 @@ class VLMOP(KnownFront):
             tasks=objectives(*formulas, low=0.0),
             extra_metrics=EXTRA_METRICS,
             requires=("moocore",),
+            model=f"the {size} coordinates",
             steps=1000,
             batch_size=1,
             learning_rate=1e-2,

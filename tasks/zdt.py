@@ -55,6 +55,7 @@ class ZDT(KnownFront):
             tasks=objectives("x1", f"g (1 - {term})", low=LOWEST if shape == "broken" else 0.0),
             extra_metrics=EXTRA_METRICS,
             requires=("moocore",),
+            model=f"{SIZE} angles, one a coordinate",
             steps=1000,
             batch_size=1,
             learning_rate=1e-2,

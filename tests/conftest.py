@@ -1,4 +1,4 @@
-"""One thread, repeatable examples and a cache of their own: tests neither fight for cores nor flicker, nor read what an earlier run left."""
+"""One thread, repeatable examples, a cache of their own: tests neither fight for cores nor flicker, nor read what an earlier run left."""
 
 import os
 import shutil

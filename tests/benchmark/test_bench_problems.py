@@ -60,6 +60,12 @@ def test_single_task_training_decides_too_and_random_weights_do_not(report: Modu
     assert (verdict.best, verdict.single, verdict.discriminates) == (None, None, False)
 
 
+def test_what_is_left_of_a_failure_is_not_the_best(report: ModuleType) -> None:
+    failed, *others = reversed(rows(report, uncertainty=(-8, -12, -4), gls=(-50, None, None)))
+    verdict = report.verdict([replace(failed, failed=1, n=9, gap=None), *others])
+    assert (verdict.best.method, verdict.balanced, verdict.discriminates) == ("uncertainty", 2, True)
+
+
 def test_rows_are_read_as_they_were_written(report: ModuleType, tmp_path: Path) -> None:
     written = rows(report, single_task=(-2.5, -4, -1e-9))
     report.write(tmp_path / "new" / "problems.csv", written)

@@ -93,6 +93,14 @@ def test_a_method_of_the_registry_has_no_release_and_the_id_that_it_had_before_t
     assert decode(encode(record)) == record
 
 
+def test_metrics_of_records_from_before_there_was_a_choice_are_compared() -> None:
+    record = make({"error": 1.0, "accuracy": 0.5})
+    old = json.loads(encode(record))
+    for info in old["metrics"].values():
+        del info["compared"]
+    assert decode(json.dumps(old).encode()) == record
+
+
 def test_releases_grow_as_numbers_and_after_versions() -> None:
     ages = [TrialSpec(**{**SPEC, **fields}).age for fields in AGES]
     assert ages == sorted(ages)

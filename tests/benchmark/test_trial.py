@@ -317,6 +317,11 @@ def test_the_model_of_a_reforward_method_trains_as_if_it_were_seen_once() -> Non
     assert [p.train_losses[0] for p in record.curve] == pytest.approx([p.train_losses[0] for p in gls.curve], rel=1e-3)
 
 
+def test_a_record_says_which_metrics_are_compared() -> None:
+    record = execute(Job(spec(problem="gradnorm_toy", steps=2), "cpu"))
+    assert {key for key, info in record.metrics.items() if not info.compared} == {"task_normalised_loss"}
+
+
 def test_a_learning_rate_that_halves_is_another_trial_and_takes_smaller_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
     step = torch.optim.Adam.step

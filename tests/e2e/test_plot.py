@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+import tasks
 from benchmark import cli as command_line
 from benchmark import pictures, plot
 from benchmark.errors import UsageError
@@ -135,6 +138,15 @@ def test_a_shorter_run_on_a_front_takes_longer_steps() -> None:
     assert plot.specification(problem, entrant, 0, problem.card.steps, Locations()).learning_rate == problem.card.learning_rate
     (pinned,) = choose_entrants(["equal"], ["equal.learning_rate=0.5"])
     assert plot.specification(problem, pinned, 0, None, Locations()).learning_rate == 0.5
+
+
+def test_a_learning_rate_is_halved_as_the_card_says() -> None:
+    problem, front = tasks.problem("wine"), tasks.problem("vlmop1")
+    (entrant,) = choose_entrants(["equal"], [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problem, "card", replace(problem.card, halve_every=30), raising=False)
+        assert plot.specification(problem, entrant, 0, None, Locations()).halve_every == 30
+    assert plot.specification(front, entrant, 0, None, Locations()).halve_every is msgspec.UNSET
 
 
 def test_the_pixels_of_every_panel(tmp_path: Path) -> None:

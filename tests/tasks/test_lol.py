@@ -64,6 +64,13 @@ def test_pairs_are_in_order_and_belong_together(where: Locations) -> None:
     assert cut.test.tolist() == [3, 4]
 
 
+def test_pairs_for_testing_stay_whatever_they_and_their_folder_are_called(files: dict[str, bytes], tmp_path: Path) -> None:
+    renamed = {name.replace("eval15/low/22", "eval15/low/79").replace("eval15/high/22", "eval15/high/79"): of for name, of in files.items()}
+    for pack in (as_folders, as_archive):
+        arrays = lol().arrays(located(pack(tmp_path / "copy of our485" / pack.__name__, renamed)))
+        assert arrays.parts == (3, 2)
+
+
 def test_an_image_that_does_not_decode_is_named(files: dict[str, bytes], tmp_path: Path) -> None:
     broken = {**files, "our485/high/5.png": files["our485/high/5.png"][:2000]}
     assert "our485, pair 5.png, high: the image does not decode" in refused(as_folders(tmp_path / "a", broken))
