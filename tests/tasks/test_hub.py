@@ -395,6 +395,8 @@ def test_without_a_network_it_says_so_in_seconds(tmp_path: Path, cache: Path, mo
         "HTTPS_PROXY",
         "all_proxy",
         "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
         "HF_HUB_OFFLINE",
         "HF_DATASETS_OFFLINE",
     ):
@@ -411,6 +413,12 @@ def test_without_a_network_it_says_so_in_seconds(tmp_path: Path, cache: Path, mo
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     assert f"127.0.0.1:{port} cannot be reached" in refused(None, cache)
+    monkeypatch.setenv("no_proxy", "hub.invalid")
+    assert "hub.invalid:80 cannot be reached" in refused(None, cache)
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("http_proxy")
+    monkeypatch.setenv("all_proxy", "http://me:secret@127.0.0.1:port")
+    assert "the address '127.0.0.1:port' of the hub or its proxy has no valid port" in refused(None, cache)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE forbids the download" in refused(None, cache)
 
