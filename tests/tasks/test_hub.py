@@ -191,6 +191,15 @@ def test_arrays_are_those_of_the_files_as_they_are_now(tmp_path: Path, cache: Pa
     assert problem.arrays(where).targets[0][:9].tolist() == [1] * 9
 
 
+def test_the_cache_is_one_folder_wherever_a_worker_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for named, expected in (("kept", "kept"), ("~/kept", "home/kept"), ("", "home/.cache/lossbench")):
+        monkeypatch.setenv("LOSSBENCH_CACHE", named)
+        assert Locations().cache == str(tmp_path / expected)
+
+
 def test_a_file_of_the_same_size_and_time_is_another(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "data" / "own-train.json.gz"
     as_own(tmp_path / "data", shapes())
