@@ -54,6 +54,8 @@ def _positions(header: Sequence[str], columns: Sequence[Column], path: Path) -> 
         if not present:
             has = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             raise TaskError(f"{path}: column {column.name!r} ({column}) is missing{suggest(column.name, names)} (it has: {has or 'none'})")
+        if names.count(present[0]) > 1:
+            raise TaskError(f"{path}: column {present[0]!r} is there {names.count(present[0])} times; expected it once")
         found.append(names.index(present[0]))
     return found
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def default_cache() -> str:
-    """``$LOSSBENCH_CACHE``, else ``lossbench`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """``$LOSSBENCH_CACHE``, else ``lossbench`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; absolute, as workers may run elsewhere."""
     named = os.environ.get("LOSSBENCH_CACHE")
-    return named or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lossbench")
+    folder = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lossbench"
+    return str(folder.expanduser().absolute())
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class Streamed:
 
     def _read(self, index: NDArray[np.int64]) -> Rows:
         inputs, *targets = (array[index] for array in self._arrays)
-        return tuple(torch.from_numpy(array).to(self._device) for array in (self._session.prepare(inputs), *targets))
+        rows = (self._session.prepare(inputs), *targets)
+        return tuple(torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in rows)
 
 
 class Meter(Protocol):
@@ -172,8 +173,8 @@ class MemorySession(Session):
         stored, splits = (arrays.inputs, *arrays.targets), (index.train, index.validation, index.test)
         if sum(array.nbytes for array in stored) > HELD:
             return [Streamed(self, stored, rows, device) for rows in splits]
-        everything = [torch.from_numpy(np.ascontiguousarray(array)) for array in (self.prepare(arrays.inputs), *arrays.targets)]
-        return [Held(tuple(tensor[torch.from_numpy(rows)].to(device) for tensor in everything)) for rows in splits]
+        everything = [Streamed(self, stored, rows, device) for rows in splits]
+        return [Held(split.slice(0, len(split))) for split in everything]  # split by split: the whole is never there twice
 
 
 @contextmanager

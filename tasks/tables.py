@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from tasks.errors import TaskError, require, suggest
 from tasks.rows import Column, Rows
@@ -161,12 +161,18 @@ def _reading(path: Path) -> Iterator[None]:
 
 def reachable(needed_by: str, remedy: str) -> None:
     """Raises TaskError within seconds where the hub, or the proxy on the way to it, cannot be connected to."""
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    proxy = getproxies().get(endpoint.scheme)
-    target = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy}") if proxy else endpoint
-    host, port = target.hostname or "", target.port or (80 if target.scheme == "http" else 443)
     if any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")):
         raise TaskError(f"{needed_by}: HF_HUB_OFFLINE forbids the download; {remedy}")
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    proxies = {} if proxy_bypass(endpoint.hostname or "") else getproxies()
+    proxy = proxies.get(endpoint.scheme) or proxies.get("all")
+    target = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy}") if proxy else endpoint
+    try:
+        host, port = target.hostname or "", target.port or (80 if target.scheme == "http" else 443)
+    except ValueError as error:
+        raise TaskError(
+            f"{needed_by}: the address {target.netloc.rpartition('@')[2]!r} of the hub or its proxy has no valid port; {remedy}"
+        ) from error
     try:
         socket.create_connection((host, port), timeout=SECONDS).close()
     except OSError as error:

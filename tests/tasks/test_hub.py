@@ -191,6 +191,15 @@ def test_arrays_are_those_of_the_files_as_they_are_now(tmp_path: Path, cache: Pa
     assert problem.arrays(where).targets[0][:9].tolist() == [1] * 9
 
 
+def test_the_cache_is_one_folder_wherever_a_worker_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for named, expected in (("kept", "kept"), ("~/kept", "home/kept"), ("", "home/.cache/lossbench")):
+        monkeypatch.setenv("LOSSBENCH_CACHE", named)
+        assert Locations().cache == str(tmp_path / expected)
+
+
 def test_a_file_of_the_same_size_and_time_is_another(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "data" / "own-train.json.gz"
     as_own(tmp_path / "data", shapes())
@@ -395,6 +404,8 @@ def test_without_a_network_it_says_so_in_seconds(tmp_path: Path, cache: Path, mo
         "HTTPS_PROXY",
         "all_proxy",
         "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
         "HF_HUB_OFFLINE",
         "HF_DATASETS_OFFLINE",
     ):
@@ -411,6 +422,12 @@ def test_without_a_network_it_says_so_in_seconds(tmp_path: Path, cache: Path, mo
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     assert f"127.0.0.1:{port} cannot be reached" in refused(None, cache)
+    monkeypatch.setenv("no_proxy", "hub.invalid")
+    assert "hub.invalid:80 cannot be reached" in refused(None, cache)
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("http_proxy")
+    monkeypatch.setenv("all_proxy", "http://me:secret@127.0.0.1:port")
+    assert "the address '127.0.0.1:port' of the hub or its proxy has no valid port" in refused(None, cache)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE forbids the download" in refused(None, cache)
 

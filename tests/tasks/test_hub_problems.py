@@ -275,6 +275,7 @@ def test_bad_csv_files(tmp_path: Path) -> None:
     header, first, *_ = whole.split("\n")
     cells = first.split(",")
     for bad, expected in (
+        (whole.replace('"ID"', '"SEX"'), f"{path}: column 'SEX' is there 2 times; expected it once"),
         (whole.replace('"SEX"', '"SEKS"'), f"{path}: column 'SEX' (integer) is missing"),
         (whole[: len(whole) - 40], " values; expected 25, as in the header"),
         (whole.replace(first, ",".join([*cells[:2], "male", *cells[3:]])), f"{path}, line 2: SEX is 'male'; expected integer"),
