@@ -93,5 +93,6 @@ Panel = Picture | Scatter | Confusion | Curves | Trajectory
 
 
 def in_rows(panels: list[Panel], width: int = 8) -> list[list[Panel]]:
-    """Panels in rows of at most ``width``."""
-    return [panels[start : start + width] for start in range(0, len(panels), width)]
+    """Panels in rows of at most ``width``, as even as can be."""
+    each = -(-len(panels) // -(-len(panels) // width)) if panels else 1
+    return [panels[start : start + each] for start in range(0, len(panels), each)]

@@ -148,14 +148,15 @@ class Standardiser:
         std = train.std(axis=axes, keepdims=True, dtype=np.float64)
         self._mean = train.mean(axis=axes, keepdims=True, dtype=np.float64)
         self._scale = np.where(std > 0, std, 1)
+        self._white = max(1.0, float(train.max())) if train.ndim == 4 else 1.0
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         scaled: NDArray[np.float32] = ((inputs - self._mean) / self._scale).astype(np.float32)
         return scaled
 
     def undo(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """The inputs as they were, to the rounding of float32."""
-        inputs: NDArray[np.float64] = scaled * self._scale + self._mean
+        """The inputs as they were, to the rounding of float32; of images in levels of grey above 1, their share of the highest."""
+        inputs: NDArray[np.float64] = (scaled * self._scale + self._mean) / self._white
         return inputs
 
 

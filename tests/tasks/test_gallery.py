@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tasks
-from tasks.gallery import Confusion, Picture, Scatter
+from tasks.gallery import Confusion, Picture, Scatter, in_rows
 from tasks.memory import MemorySession
 
 SUPERVISED = ["digits", "wine", "gradnorm_toy"]
@@ -68,6 +68,22 @@ def test_images_are_shown_as_they_were() -> None:
         assert panel.colours == "grey"
         assert np.abs(stored - panel.pixels).max(axis=(1, 2)).min() < 1e-6
         assert [line.split()[0] for line in panel.title.split("\n")] == ["identity", "ink", "slant"]
+
+
+def test_levels_of_grey_are_shown_between_black_and_white() -> None:
+    session = opened("multidigits", steps=0)
+    stored = session.problem.arrays(tasks.Locations()).inputs / 16
+    for panel in session.gallery("test", examples=4)[0]:
+        assert isinstance(panel, Picture)
+        assert np.abs(stored[:, 0] - panel.pixels).max(axis=(1, 2)).min() < 1e-6
+
+
+def test_rows_are_even() -> None:
+    panels = [Picture(str(i), np.zeros((1, 1))) for i in range(40)]
+    for count, lengths in ((0, []), (3, [3]), (8, [8]), (10, [5, 5]), (11, [6, 5]), (40, [8] * 5)):
+        rows = in_rows(list(panels[:count]))
+        assert [len(row) for row in rows] == lengths
+        assert [panel for row in rows for panel in row] == panels[:count]
 
 
 @pytest.mark.parametrize("name", SUPERVISED)
