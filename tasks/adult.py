@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import csvfile
 from tasks.base import Metric, ProblemCard, Task
-from tasks.hub import Cached, HubProblem, Source
+from tasks.csvproblem import CsvProblem
+from tasks.hub import Cached, Source
 from tasks.inmemory import Arrays, SupervisedProblem
 from tasks.rows import Column, Rows
 
@@ -34,7 +32,7 @@ MARITAL = (
 _F1 = (Metric("accuracy", True, 0.0, 1.0), Metric("f1", True, 0.0, 1.0))
 
 
-class Adult(HubProblem, SupervisedProblem):
+class Adult(CsvProblem, SupervisedProblem):
     """32,561 people of the census, its training part.
 
     Inputs are 37 columns: age and years of education; capital gains and losses as log(1 + dollars); sex; work class, occupation, race and
@@ -84,14 +82,6 @@ class Adult(HubProblem, SupervisedProblem):
     outputs = (1, 1, 1)
     validation_rows = 3256
     test_rows = 6512
-
-    def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
-        path = folder / FILE
-        return {"train": [path]} if path.is_file() else {}
-
-    def parse(self, split: str, files: Sequence[Path], excluded: Counter[str]) -> Iterator[Rows]:
-        for path in files:
-            yield from csvfile.read(path, self.source.columns, self.source.batch)
 
     def decode(self, rows: Rows, excluded: Counter[str]) -> dict[str, NDArray[Any]]:
         import numpy as np

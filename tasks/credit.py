@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks import csvfile
 from tasks.base import Metric, ProblemCard, Task
-from tasks.hub import Cached, HubProblem, Source
+from tasks.csvproblem import CsvProblem
+from tasks.hub import Cached, Source
 from tasks.inmemory import Arrays, SupervisedProblem
 from tasks.rows import Column, Rows
 
@@ -27,7 +26,7 @@ def _numbers(names: Sequence[str], low: float | None = None, high: float | None 
     return tuple(Column(name=name, type="float", low=low, high=high) for name in names)
 
 
-class Credit(HubProblem, SupervisedProblem):
+class Credit(CsvProblem, SupervisedProblem):
     """30,000 clients of a bank in Taiwan, 2005.
 
     Inputs are 22 columns: sex, marriage (married, single, other), age, the repayment status of six months (-2 no use .. 8 months behind),
@@ -80,14 +79,6 @@ class Credit(HubProblem, SupervisedProblem):
     outputs = (1, 4, 1)
     validation_rows = 3000
     test_rows = 6000
-
-    def originals(self, folder: Path) -> Mapping[str, Sequence[Path]]:
-        path = folder / FILE
-        return {"train": [path]} if path.is_file() else {}
-
-    def parse(self, split: str, files: Sequence[Path], excluded: Counter[str]) -> Iterator[Rows]:
-        for path in files:
-            yield from csvfile.read(path, self.source.columns, self.source.batch)
 
     def decode(self, rows: Rows, excluded: Counter[str]) -> dict[str, NDArray[Any]]:
         import numpy as np
