@@ -57,7 +57,7 @@ def colour(references: NDArray[np.uint8]) -> NDArray[np.float64]:
     cosine = (direction / (references.size / 3)) @ (colours / np.sqrt((colours**2).sum(0)))
     lifted = colours + LIFT
     place = np.rint(lifted / lifted.sum(0) * 1000).astype(np.int64)
-    total = -cosine + sum(distance[at] for distance, at in zip(apart, place, strict=True)) / 3
+    total = -cosine + sum(distance[at] for distance, at in zip(apart, place, strict=True))
     best: NDArray[np.float64] = colours[:, np.argmin(total)]
     return best
 

@@ -28,9 +28,9 @@ def illumination(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def colour(image: Tensor, reference: Tensor) -> Tensor:
-    """Angle between the colours of a pixel, as 1 - cos, mean over pixels; plus how far the distributions of colours are apart ``[B]``."""
+    """1 - cos of the angle between the colours of a pixel, mean over pixels; plus the L1 distance of the histograms of shares ``[B]``."""
     lengths = ((image * image).sum(1) * (reference * reference).sum(1) + DARK**2).sqrt()
-    apart = (histogram(chromaticity(image)) - histogram(chromaticity(reference))).abs().sum(2).mean(1)
+    apart = (histogram(chromaticity(image)) - histogram(chromaticity(reference))).abs().sum((1, 2))
     return 1 - ((image * reference).sum(1) / lengths).mean((1, 2)) + apart
 
 

@@ -40,7 +40,7 @@ class Lol(HubProblem):
 
     card = ProblemCard(
         name="lol",
-        version=1,
+        version=2,
         summary="LOL v1: 485 + 15 scenes of 400x600 in the dark and in the light; light, colour, structure and smoothness of one output",
         source="LOL (Wei et al., Deep Retinex Decomposition, BMVC 2018, arXiv:1808.04560), geekyrakshit/LoL-Dataset",
         licence="research",

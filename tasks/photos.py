@@ -26,7 +26,7 @@ TASKS = (
     Task(
         "colour",
         "regression",
-        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of soft histograms of each channel's share",
+        "1 - cos of the angle between the colours of a pixel, plus the L1 distance of the soft histograms of the three channels' shares",
         (Metric("angle", low=0.0, high=180.0),),
     ),
     Task("structure", "regression", "1 - SSIM, Gaussian windows of 11 x 11, sigma 1.5", (Metric("ssim", True, -1.0, 1.0),)),
@@ -68,7 +68,7 @@ class Photos(TilesProblem):
 
     card = ProblemCard(
         name="photos",
-        version=1,
+        version=2,
         summary=f"photographs in tiles of {SIDE}x{SIDE}, taken in the dark: light, colour, structure and smoothness of one output",
         source=SOURCE,
         licence=LICENCE,

@@ -116,7 +116,7 @@ def test_colour_by_loops() -> None:
             shares.append(means / means.sum(0))
         for channel in range(3):
             apart.append(np.abs(soft_histogram(shares[0][channel]) - soft_histogram(shares[1][channel])).sum())
-        expected = 1 - np.mean(cosines) + np.mean(apart)
+        expected = 1 - np.mean(cosines) + np.sum(apart)
         np.testing.assert_allclose(image_losses.colour(*tensors(image, reference))[number], expected, rtol=1e-9)
 
 
