@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +16,13 @@ from benchmark.records import FINISHED, RunRecord, TrialSpec
 from benchmark.views import printable
 
 
+def _bars(console: Console, *middle: TextColumn, after: Sequence[TextColumn] = ()) -> Progress:
+    """What is done, how much of how many, and for how long yet."""
+    left = (TextColumn("ETA"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *middle, TimeElapsedColumn(), *left, *after)
+    return Progress(*columns, console=console, transient=True)
+
+
 class PreparingProgress:
     """A bar for every part of a data set that is being downloaded, decoded or generated; none where there is nothing to do.
 
@@ -24,16 +31,7 @@ class PreparingProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        self._bars = _bars(console)
         self._known: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -60,18 +58,8 @@ class StudyProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("[red]{task.fields[failed]}[/red]"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[last]}[/dim]"),
-            console=console,
-            transient=True,
-        )
+        failed, last = TextColumn("[red]{task.fields[failed]}[/red]"), TextColumn("[dim]{task.fields[last]}[/dim]")
+        self._bars = _bars(console, failed, after=(last,))
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

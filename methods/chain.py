@@ -20,25 +20,24 @@ from methods.graph import Anatomy
 aten = torch.ops.aten
 
 
-def _of_result(operator: Any) -> Callable[[Any, Tensor], None]:
-    return lambda node, gradient: operator(gradient, node._saved_result.detach().expand_as(gradient), grad_input=gradient)
+def _by(operator: Any, saved: str, *attributes: str, fixed: tuple[Any, ...] = (), **named: str) -> Callable[[Any, Tensor], None]:
+    """By autograd's own operator on the gradient, what the node saved of its values, and its attributes."""
+
+    def apply(node: Any, gradient: Tensor) -> None:
+        values = getattr(node, saved).detach().expand_as(gradient)
+        settings = [getattr(node, attribute) for attribute in attributes]
+        operator.grad_input(gradient, values, *settings, *fixed, **{k: getattr(node, v) for k, v in named.items()}, grad_input=gradient)
+
+    return apply
 
 
 ELEMENTWISE: dict[str, Callable[[Any, Tensor], None]] = {
-    "ReluBackward0": lambda node, gradient: aten.threshold_backward.grad_input(
-        gradient, node._saved_result.detach().expand_as(gradient), 0, grad_input=gradient
-    ),
-    "TanhBackward0": _of_result(aten.tanh_backward.grad_input),
-    "SigmoidBackward0": _of_result(aten.sigmoid_backward.grad_input),
-    "SiluBackward0": lambda node, gradient: aten.silu_backward.grad_input(
-        gradient, node._saved_self.detach().expand_as(gradient), grad_input=gradient
-    ),
-    "GeluBackward0": lambda node, gradient: aten.gelu_backward.grad_input(
-        gradient, node._saved_self.detach().expand_as(gradient), approximate=node._saved_approximate, grad_input=gradient
-    ),
-    "LeakyReluBackward0": lambda node, gradient: aten.leaky_relu_backward.grad_input(
-        gradient, node._saved_self.detach().expand_as(gradient), node._saved_negative_slope, False, grad_input=gradient
-    ),
+    "ReluBackward0": _by(aten.threshold_backward, "_saved_result", fixed=(0,)),
+    "TanhBackward0": _by(aten.tanh_backward, "_saved_result"),
+    "SigmoidBackward0": _by(aten.sigmoid_backward, "_saved_result"),
+    "SiluBackward0": _by(aten.silu_backward, "_saved_self"),
+    "GeluBackward0": _by(aten.gelu_backward, "_saved_self", approximate="_saved_approximate"),
+    "LeakyReluBackward0": _by(aten.leaky_relu_backward, "_saved_self", "_saved_negative_slope", fixed=(False,)),
 }
 """What turns gradients ``[C, n, k]`` at the outputs of a node into those at its inputs, in place, by autograd's own operators."""
 

@@ -8,35 +8,32 @@ then grouped. The 500 images of ``validation`` are the published test set; a ten
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import ProblemCard
-from tasks.dense_card import depth, per_batch, segmentation
+from tasks.dense_card import depth, segmentation
 from tasks.errors import TaskError
-from tasks.hub import Cached, HubProblem, Source
+from tasks.hub import Cached, Source
 from tasks.inmemory import Arrays
-from tasks.locations import Locations
 from tasks.rows import Column, Rows
-from tasks.segnet_recipe import EPOCHS, halving, network
+from tasks.segnet_recipe import SegNetProblem
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
 
-    from tasks.base import Session
+    from tasks.dense import DenseTask
 
 HEIGHT, WIDTH = 128, 256
-TRAIN, VALIDATION, TEST = 2975, 297, 500
-BATCH = 8
+TRAIN, TEST = 2975, 500
 
 CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 GROUPS = (0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 6, 6, 6, 6, 6)
 """The class of each of the 19 training labels: road, sidewalk; building, wall, fence; pole, traffic light, traffic sign; and so on."""
 
 
-class Cityscapes(HubProblem):
-    """SegNet with MTAN's attention (``cityscapes``), or shared by all tasks up to the heads (``cityscapes_segnet``)."""
+class Cityscapes(SegNetProblem):
+    """Under MTAN (``cityscapes``) and under a shared SegNet (``cityscapes_segnet``)."""
 
     source = Source(
         hub="tanganke/cityscapes",
@@ -59,26 +56,13 @@ class Cityscapes(HubProblem):
         batch=32,
         name="cityscapes",
     )
-    validation_rows = VALIDATION
-    test_rows = TEST
-
-    def __init__(self, name: str, architecture: str, attention: bool, widths: tuple[int, ...] | None = None) -> None:
-        self._attention, self._widths = attention, widths
-        self.card = ProblemCard(
-            name=name,
-            version=1,
-            summary=f"Cityscapes at 128x256, 7 classes and inverse depth; {architecture}, from scratch",
-            source="Cityscapes (Cordts et al., CVPR 2016), prepared by MTAN (Liu et al., CVPR 2019): tanganke/cityscapes",
-            licence="Cityscapes terms, not for commerce",
-            tasks=(segmentation(len(CLASSES)), depth("of the normalised inverse depth")),
-            extra_metrics=per_batch((depth(""),)),
-            model=architecture,
-            rows=(TRAIN - VALIDATION, VALIDATION, TEST),
-            steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
-            batch_size=BATCH,
-            learning_rate=1e-4,
-            halve_every=halving((TRAIN - VALIDATION) // BATCH),
-        )
+    title = "Cityscapes at 128x256, 7 classes and inverse depth"
+    origin = "Cityscapes (Cordts et al., CVPR 2016), prepared by MTAN (Liu et al., CVPR 2019): tanganke/cityscapes"
+    licence = "Cityscapes terms, not for commerce"
+    labels = (segmentation(len(CLASSES)), depth("of the normalised inverse depth"))
+    channels = (len(CLASSES), 1)
+    training_rows, validation_rows, test_rows = TRAIN, 297, TEST
+    batch = 8
 
     def decode(self, rows: Rows, excluded: Counter[str]) -> dict[str, NDArray[Any]]:
         """float16 images, int8 classes (255, which Cityscapes itself has for no class, becomes -1) and float32 inverse depth."""
@@ -100,15 +84,10 @@ class Cityscapes(HubProblem):
     def assemble(self, cached: Cached) -> Arrays:
         return Arrays(cached["image"], (grouped(cached["segmentation"], self.card.name), cached["depth"]), cached.parts)
 
-    def network(self) -> nn.Module:
-        return network((len(CLASSES), 1), self._attention, self._widths)
-
-    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
+    def dense_tasks(self) -> Sequence[DenseTask]:
         from tasks.dense import Depth, Segmentation
-        from tasks.dense_session import DenseSession
 
-        asked = (Segmentation(len(CLASSES)), Depth(inverse=True))
-        return DenseSession(self, asked, seed, batch_size, device, where, augments=True, per_batch=BATCH)
+        return Segmentation(len(CLASSES)), Depth(inverse=True)
 
 
 def grouped(labels: NDArray[np.int8], name: str) -> NDArray[np.int8]:

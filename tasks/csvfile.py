@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import TaskError, suggest
+from tasks.errors import TaskError
 from tasks.rows import Column, Rows
 
 if TYPE_CHECKING:
@@ -48,16 +48,7 @@ def read(path: Path, columns: Sequence[Column], batch: int) -> Iterator[Rows]:
 
 def _positions(header: Sequence[str], columns: Sequence[Column], path: Path) -> list[int]:
     names = [name.strip() for name in header]
-    found = []
-    for column in columns:
-        present = [name for name in (column.name, *column.aliases) if name in names]
-        if not present:
-            has = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-            raise TaskError(f"{path}: column {column.name!r} ({column}) is missing{suggest(column.name, names)} (it has: {has or 'none'})")
-        if names.count(present[0]) > 1:
-            raise TaskError(f"{path}: column {present[0]!r} is there {names.count(present[0])} times; expected it once")
-        found.append(names.index(present[0]))
-    return found
+    return [names.index(column.found(names, str(path))) for column in columns]
 
 
 def _rows(path: Path, columns: Sequence[Column], where: Sequence[int], numbers: Sequence[int], cells: Sequence[Sequence[str]]) -> Rows:

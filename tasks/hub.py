@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import decoded, tables
+from tasks import decoded, network, tables
 from tasks.base import Report, silent
 from tasks.decoded import Manifest
 from tasks.errors import TaskError
@@ -243,7 +243,7 @@ def _decoded(problem: HubProblem, where: Locations, report: Report) -> tuple[Pat
         if source.hub is None or where.offline:
             raise TaskError(f"problem {name!r}: its data is not here; {_remedy(problem, where.offline)}")
         tables.needs_datasets(f"problem {name!r} from the hub")
-        tables.reachable(f"problem {name!r}", _remedy(problem, offline=False))
+        network.reachable(f"problem {name!r}", _remedy(problem, offline=False))
         commit = tables.commit(source.hub, source.revision)
         identity["commit"] = commit
         read = _hub_rows(problem, source.hub, commit, excluded)

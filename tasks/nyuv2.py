@@ -10,31 +10,28 @@ normal metrics are means over test batches of two images, given beside the poole
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.base import ProblemCard
-from tasks.dense_card import depth, normals, per_batch, segmentation
-from tasks.hub import Cached, HubProblem, Source
+from tasks.dense_card import depth, normals, segmentation
+from tasks.hub import Cached, Source
 from tasks.inmemory import Arrays
-from tasks.locations import Locations
 from tasks.rows import Column, Rows
-from tasks.segnet_recipe import EPOCHS, halving, network
+from tasks.segnet_recipe import SegNetProblem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
-    from tasks.base import Session
+    from tasks.dense import DenseTask
 
 HEIGHT, WIDTH = 288, 384
-TRAIN, VALIDATION, TEST = 795, 79, 654
-BATCH = 2
+TRAIN, TEST = 795, 654
 UNITS = 32767
 """Stored length of a unit normal."""
 
 
-class Nyuv2(HubProblem):
-    """SegNet with MTAN's attention (``nyuv2``), or shared by all tasks up to the heads (``nyuv2_segnet``); ``widths`` are its channels."""
+class Nyuv2(SegNetProblem):
+    """Under MTAN (``nyuv2``) and under a shared SegNet (``nyuv2_segnet``)."""
 
     source = Source(
         hub="tanganke/nyuv2",
@@ -52,26 +49,13 @@ class Nyuv2(HubProblem):
         batch=8,
         name="nyuv2",
     )
-    validation_rows = VALIDATION
-    test_rows = TEST
-
-    def __init__(self, name: str, architecture: str, attention: bool, widths: tuple[int, ...] | None = None) -> None:
-        self._attention, self._widths = attention, widths
-        self.card = ProblemCard(
-            name=name,
-            version=1,
-            summary=f"NYUv2 at 288x384, 13 classes, depth and surface normals; {architecture}, from scratch",
-            source="NYU Depth V2 (Silberman et al., ECCV 2012), prepared by MTAN (Liu et al., CVPR 2019): tanganke/nyuv2",
-            licence="none stated; for research",
-            tasks=(segmentation(13), depth("in metres"), normals()),
-            extra_metrics=per_batch((depth("in metres"), normals())),
-            model=architecture,
-            rows=(TRAIN - VALIDATION, VALIDATION, TEST),
-            steps=EPOCHS * ((TRAIN - VALIDATION) // BATCH),
-            batch_size=BATCH,
-            learning_rate=1e-4,
-            halve_every=halving((TRAIN - VALIDATION) // BATCH),
-        )
+    title = "NYUv2 at 288x384, 13 classes, depth and surface normals"
+    origin = "NYU Depth V2 (Silberman et al., ECCV 2012), prepared by MTAN (Liu et al., CVPR 2019): tanganke/nyuv2"
+    licence = "none stated; for research"
+    labels = (segmentation(13), depth("in metres"), normals())
+    channels = (13, 1, 3)
+    training_rows, validation_rows, test_rows = TRAIN, 79, TEST
+    batch = 2
 
     def decode(self, rows: Rows, excluded: Counter[str]) -> dict[str, NDArray[Any]]:
         """float16 images, int8 classes, float32 depth and int16 normals: 2.7 GB of the 5.5 that the set has."""
@@ -89,15 +73,10 @@ class Nyuv2(HubProblem):
     def assemble(self, cached: Cached) -> Arrays:
         return Arrays(cached["image"], (cached["segmentation"], cached["depth"], cached["normal"]), cached.parts)
 
-    def network(self) -> nn.Module:
-        return network((13, 1, 3), self._attention, self._widths)
-
-    def open(self, seed: int, batch_size: int, device: str = "cpu", where: Locations | None = None) -> Session:
+    def dense_tasks(self) -> Sequence[DenseTask]:
         from tasks.dense import Depth, Normals, Segmentation
-        from tasks.dense_session import DenseSession
 
-        asked = (Segmentation(13), Depth(), Normals(1 / UNITS))
-        return DenseSession(self, asked, seed, batch_size, device, where, augments=True, per_batch=BATCH)
+        return Segmentation(13), Depth(), Normals(1 / UNITS)
 
 
 PROBLEMS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from tasks.errors import TaskError
+from tasks.errors import TaskError, suggest
 
 Type = Literal["integer", "float", "boolean", "text", "image"]
 
@@ -34,6 +34,20 @@ class Column:
     def __str__(self) -> str:
         """``float [3, 288, 384]``."""
         return f"{self.type} [{', '.join('any' if size is None else str(size) for size in self.shape)}]" if self.shape else self.type
+
+    def found(self, names: Sequence[str], origin: str) -> str:
+        """The one of ``names`` under which a table carries the column.
+
+        Raises:
+            TaskError: it has none of that name, or two; the line begins with ``origin``.
+        """
+        present = [name for name in (self.name, *self.aliases) if name in names]
+        if not present:
+            has = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            raise TaskError(f"{origin}: column {self.name!r} ({self}) is missing{suggest(self.name, names)} (it has: {has or 'none'})")
+        if names.count(present[0]) > 1:
+            raise TaskError(f"{origin}: column {present[0]!r} is there {names.count(present[0])} times; expected it once")
+        return present[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,25 +8,19 @@ beside what is decoded.
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from tasks.errors import TaskError, require, suggest
+from tasks.errors import TaskError, require
 from tasks.rows import Column, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SECONDS = 3.0
-"""What a machine may take to say that it is there: the hub's own client would go on trying for 23 seconds to minutes."""
 _CACHED = re.compile(r"(cache-|tmp).*\.arrow")
 """What ``datasets`` leaves beside a saved set that was mapped, filtered or sorted."""
 _PIECE = re.compile(r"(.*-)(\d+)-of-(\d+)(\..*)")
@@ -159,26 +153,6 @@ def _reading(path: Path) -> Iterator[None]:
 # --- the hub ------------------------------------------------------------------------------------------------------------------------------
 
 
-def reachable(needed_by: str, remedy: str) -> None:
-    """Raises TaskError within seconds where the hub, or the proxy on the way to it, cannot be connected to."""
-    if any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")):
-        raise TaskError(f"{needed_by}: HF_HUB_OFFLINE forbids the download; {remedy}")
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    proxies = {} if proxy_bypass(endpoint.hostname or "") else getproxies()
-    proxy = proxies.get(endpoint.scheme) or proxies.get("all")
-    target = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy}") if proxy else endpoint
-    try:
-        host, port = target.hostname or "", target.port or (80 if target.scheme == "http" else 443)
-    except ValueError as error:
-        raise TaskError(
-            f"{needed_by}: the address {target.netloc.rpartition('@')[2]!r} of the hub or its proxy has no valid port; {remedy}"
-        ) from error
-    try:
-        socket.create_connection((host, port), timeout=SECONDS).close()
-    except OSError as error:
-        raise TaskError(f"{needed_by}: {host}:{port} cannot be reached ({error.strerror or error}); {remedy}") from error
-
-
 def commit(hub_id: str, revision: str | None) -> str:
     """The commit that a revision, or the newest state, of a hub repository stands for.
 
@@ -277,17 +251,10 @@ def _match(schema: Any, columns: Sequence[Column], origin: str) -> dict[str, str
     """
     words, names = _class_names(schema, origin), {}
     for column in columns:
-        present = [name for name in (column.name, *column.aliases) if name in schema.names]
-        if not present:
-            hint = suggest(column.name, schema.names)
-            has = ", ".join(schema.names[:12]) + (", ..." if len(schema.names) > 12 else "")
-            raise TaskError(f"{origin}: column {column.name!r} ({column}) is missing{hint} (it has: {has})")
-        if schema.names.count(present[0]) > 1:
-            raise TaskError(f"{origin}: column {present[0]!r} is there {schema.names.count(present[0])} times; expected it once")
-        names[column.name] = present[0]
-        kind = schema.field(present[0]).type
-        if not _fits(kind, column, labelled=present[0] in words):
-            raise TaskError(f"{origin}: column {present[0]!r} is {_storage(kind)}; expected {column}")
+        name = names[column.name] = column.found(schema.names, origin)
+        kind = schema.field(name).type
+        if not _fits(kind, column, labelled=name in words):
+            raise TaskError(f"{origin}: column {name!r} is {_storage(kind)}; expected {column}")
     return names
 
 

@@ -26,7 +26,7 @@ from hub_shapes import Shapes, prepare
 from PIL import Image
 
 import tasks
-from tasks import decoded, hub, tables
+from tasks import decoded, hub, network, tables
 from tasks.hub import HubProblem
 from tasks.inmemory import Arrays
 from tasks.locations import Locations
@@ -122,7 +122,7 @@ def the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Mappin
     def publish(data: Mapping[str, datasets.Dataset]) -> HubProblem:
         folder = as_parquet(tmp_path / "repository" / "data", data).parent
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
-        monkeypatch.setattr(tables, "reachable", lambda needed_by, remedy: None)
+        monkeypatch.setattr(network, "reachable", lambda needed_by, remedy: None)
         monkeypatch.setattr(tables, "commit", lambda hub_id, revision: None)
         problem = Shapes()
         problem.source = replace(Shapes.source, hub=str(folder))
@@ -169,7 +169,8 @@ def test_what_is_cached_is_read_without_the_source_or_any_table_library(
     problem = the_hub(shapes())
     first = problem.fingerprint(there(None, cache))
     shutil.rmtree(tmp_path / "repository")
-    for function in ("stream", "commit", "reachable", "read"):
+    monkeypatch.setattr(network, "reachable", None)
+    for function in ("stream", "commit", "read"):
         monkeypatch.setattr(tables, function, None)
     assert problem.fingerprint(there(None, cache, offline=True)) == first
     assert len(problem.arrays(there(None, cache, offline=True)).inputs) == 13
