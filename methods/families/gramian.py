@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods import graph, jacobian, layers
+from methods import graph, jacobian, layers, layerwise
 from methods.base import Given, Step
 from methods.errors import MethodError
 from methods.families.gradient import GradientMethod
 from methods.graph import Root
-from methods.layers import Layerwise, Plan, Scratch
+from methods.layers import Plan
+from methods.layerwise import Layerwise, Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Host:
 
     def cancels(self) -> bool:
         """Whether some G_tt is so small beside the last column, what its rounding is relative to, that the rounding would show."""
-        return bool((self.table[:, -1] > layers.CANCELLATION * self.table.diagonal()).any())
+        return bool((self.table[:, -1] > layerwise.CANCELLATION * self.table.diagonal()).any())
 
 
 class GramianMethod(GradientMethod):

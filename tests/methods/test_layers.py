@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import methods
-from methods import graph, layers
+from methods import graph, layers, layerwise
 from tests import linear, nets
 
 
@@ -151,7 +151,7 @@ def test_the_gramian_is_that_of_the_jacobian(kind: str, tasks: int) -> None:
         roots = graph.roots_of(model.losses())
         plan = layers.plan(roots, model.shared(), forced) if forced else _rows_of(layers.plan(roots, model.shared(), True))
         assert plan is not None
-        gradients = layers.Layerwise(plan, model.shared(), tasks, layers.Scratch())
+        gradients = layerwise.Layerwise(plan, model.shared(), tasks, layerwise.Scratch())
         gradients.backward([root for root in roots if root is not None], [1.0] * tasks)
         gramian, _ = gradients.gramian()
         assert linear.close(gramian, linear.gramian(jacobian), 1e-12)
