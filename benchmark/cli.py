@@ -50,19 +50,21 @@ def run(
     offline: Offline = False,
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
-    from benchmark import commands
+    from benchmark.commands import flags
+    from benchmark.commands.run import Request
+    from benchmark.commands.run import run as execute
 
-    commands.run(
+    request = Request(
         suite=suite,
         methods=methods,
-        seeds=commands.whole("--seeds", seeds, 1) if seeds else None,
-        budget=commands.whole("--budget", budget, 1),
-        settings=settings or [],
-        problems=problem or [],
-        jobs=commands.whole("--jobs", jobs, 0),
+        seeds=flags.whole("--seeds", seeds, 1) if seeds else None,
+        budget=flags.whole("--budget", budget, 1),
+        settings=tuple(settings or ()),
+        problems=tuple(problem or ()),
+        jobs=flags.whole("--jobs", jobs, 0),
         executor=executor,
         device=device,
-        timeout=commands.positive("--timeout", timeout),
+        timeout=flags.positive("--timeout", timeout),
         results=results,
         dry_run=dry_run,
         retry=retry,
@@ -70,6 +72,7 @@ def run(
         data_dir=data_dir,
         offline=offline,
     )
+    execute(request)
 
 
 @app.command()
@@ -80,9 +83,9 @@ def prepare(
     offline: Offline = False,
 ) -> None:
     """Download, decode and cache ahead what problems need; say how much there is and where."""
-    from benchmark import commands
+    from benchmark.commands.prepare import prepare as execute
 
-    commands.prepare(suite=suite, problems=problem or [], data_dir=data_dir, offline=offline)
+    execute(suite=suite, problems=problem or [], data_dir=data_dir, offline=offline)
 
 
 @app.command()
@@ -93,9 +96,10 @@ def leaderboard(
     results: Results = RESULTS,
 ) -> None:
     """Rank the methods from the records, with intervals, failures and costs."""
-    from benchmark import commands
+    from benchmark.commands import flags
+    from benchmark.commands.leaderboard import leaderboard as execute
 
-    commands.leaderboard(suite=suite, output=output, budget=commands.whole("--budget", budget, 1) if budget else None, results=results)
+    execute(suite=suite, output=output, budget=flags.whole("--budget", budget, 1) if budget else None, results=results)
 
 
 @app.command(name="list")
@@ -103,9 +107,9 @@ def list_(
     what: Annotated[str, typer.Argument(metavar="methods|suites|problems", help="What to list.")],
 ) -> None:
     """List what there is."""
-    from benchmark import commands
+    from benchmark.commands import cards
 
-    commands.list_(what)
+    cards.list_(what)
 
 
 @app.command()
@@ -114,9 +118,9 @@ def show(
     results: Results = RESULTS,
 ) -> None:
     """Show one card, or one record."""
-    from benchmark import commands
+    from benchmark.commands import cards
 
-    commands.show(name, results)
+    cards.show(name, results)
 
 
 @app.command()
@@ -134,14 +138,15 @@ def plot(
     offline: Offline = False,
 ) -> None:
     """Train shortly and draw inputs, targets and predictions, or the ways to a known front."""
-    from benchmark import commands
+    from benchmark.commands import flags
+    from benchmark.commands.plot import plot as execute
 
-    commands.plot(
+    execute(
         name,
         methods=methods,
         settings=settings or [],
-        steps=commands.whole("--steps", steps, 1) if steps else None,
-        seeds=commands.whole("--seeds", seeds, 1) if seeds else None,
+        steps=flags.whole("--steps", steps, 1) if steps else None,
+        seeds=flags.whole("--seeds", seeds, 1) if seeds else None,
         device=device,
         out=out,
         data_dir=data_dir,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -54,12 +54,15 @@ class PreparingProgress:
 
 
 class StudyProgress:
-    """A bar a stage. Use as a context manager, and pass :meth:`watch` to :func:`benchmark.study.run`."""
+    """A bar a stage. Use as a context manager, and as a watcher of :func:`benchmark.study.run`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         failed, last = TextColumn("[red]{task.fields[failed]}[/red]"), TextColumn("[dim]{task.fields[last]}[/dim]")
         self._bars = _bars(console, failed, after=(last,))
+        self._bar = TaskID(0)
+        self._failures: Counter[str] = Counter()
+        self._start, self._ran, self._todo = 0.0, 0, 0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -69,25 +72,24 @@ class StudyProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bars.stop()
 
-    def watch(self, stage: str, todo: list[TrialSpec], done: int) -> Callable[[RunRecord], None]:
-        """Starts the bar of a stage; what it returns is to be called with every new record."""
-        self._console.print(f"{stage}: {len(todo)} trials to run" + (f", {done} already recorded" if done else ""))
-        bar = self._bars.add_task(stage, total=len(todo), failed="", last="")
-        failures: Counter[str] = Counter()
-        start, ran = time.monotonic(), 0
+    def stage(self, name: str, todo: Sequence[TrialSpec], done: int) -> None:
+        """Starts a bar."""
+        self._console.print(f"{name}: {len(todo)} trials to run" + (f", {done} already recorded" if done else ""))
+        self._bar = self._bars.add_task(name, total=len(todo), failed="", last="")
+        self._failures.clear()
+        self._start, self._ran, self._todo = time.monotonic(), 0, len(todo)
 
-        def seen(record: RunRecord) -> None:
-            nonlocal ran
-            ran += 1
-            if record.status not in FINISHED:
-                failures[record.status] += 1
-                what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
-                if failures[record.status] <= 3:  # the table has them all
-                    self._console.print(f"  {escape(printable(what))}", style="red", highlight=False)
-            shown = ", ".join(f"{count} {status}" for status, count in sorted(failures.items()))
-            if not self._console.is_terminal and (10 * ran // len(todo) > 10 * (ran - 1) // len(todo)):
-                elapsed = time.monotonic() - start
-                self._console.print(f"  {ran}/{len(todo)}, {elapsed:.0f} s, ETA {elapsed / ran * (len(todo) - ran):.0f} s", highlight=False)
-            self._bars.update(bar, advance=1, failed=shown, last=escape(f"{record.spec.entrant} on {record.spec.problem}"))
-
-        return seen
+    def seen(self, record: RunRecord) -> None:
+        """Moves it."""
+        self._ran += 1
+        if record.status not in FINISHED:
+            self._failures[record.status] += 1
+            what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
+            if self._failures[record.status] <= 3:  # the table has them all
+                self._console.print(f"  {escape(printable(what))}", style="red", highlight=False)
+        shown = ", ".join(f"{count} {status}" for status, count in sorted(self._failures.items()))
+        if not self._console.is_terminal and (10 * self._ran // self._todo > 10 * (self._ran - 1) // self._todo):
+            elapsed = time.monotonic() - self._start
+            left = elapsed / self._ran * (self._todo - self._ran)
+            self._console.print(f"  {self._ran}/{self._todo}, {elapsed:.0f} s, ETA {left:.0f} s", highlight=False)
+        self._bars.update(self._bar, advance=1, failed=shown, last=escape(f"{record.spec.entrant} on {record.spec.problem}"))

@@ -56,6 +56,12 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     selection: Selection
     """Which evaluation the metrics are taken from: the best by the normalised validation loss, or the last."""
     precision: Literal["float32"] = "float32"
+    engine: Literal["vectorized"] | msgspec.UnsetType = msgspec.UNSET
+    """How the seeds were trained: absent where each was alone."""
+    together: int | msgspec.UnsetType = msgspec.UNSET
+    """Seeds that the vectorized engine trains in one pass: the block of this many, counted from 0, that the seed is in."""
+    search: Literal["grid", "optuna", "asha"] | msgspec.UnsetType = msgspec.UNSET
+    """What proposed the configuration; absent for the quasi-random sequence (and for trial 0, the published defaults)."""
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import methods
 from benchmark import plan
@@ -13,8 +14,15 @@ from benchmark.plan import Study
 from benchmark.records import FINISHED, BadRecord, RunRecord, TrialSpec
 from benchmark.store import Store
 
-Watcher = Callable[[str, list[TrialSpec], int], "Callable[[RunRecord], None]"]
-"""Called at the start of a stage with its name, what will run and how many are done already; what it returns sees every new record."""
+
+class Watcher(Protocol):
+    """Sees a study run: the progress display, a tracker. What it raises ends the study, so it deals with its own trouble."""
+
+    def stage(self, name: str, todo: Sequence[TrialSpec], done: int) -> None:
+        """A stage begins: what will run, and how many of it are recorded already."""
+
+    def seen(self, record: RunRecord) -> None:
+        """A trial has ended and is in the store."""
 
 
 @dataclass
@@ -59,7 +67,15 @@ def changed_sources(specs: Iterable[TrialSpec], sources: tuple[str, ...], store:
     return dict(counts)
 
 
-def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, device: str = "cpu", retry_failed: bool = False) -> Tally:
+def run(
+    study: Study,
+    store: Store,
+    executor: Executor,
+    watchers: Sequence[Watcher] = (),
+    *,
+    device: str = "cpu",
+    retry_failed: bool = False,
+) -> Tally:
     """Tuning trials first (if the budget is above 1), then the chosen configurations on the evaluation seeds.
 
     Raises:
@@ -74,7 +90,7 @@ def run(study: Study, store: Store, executor: Executor, watch: Watcher, *, devic
         specs = specs_of()
         todo = missing(specs, store, retry_failed=retry_failed)
         tally.reused += len(specs) - len(todo)
-        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watch, device, tally)
+        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watchers, device, tally)
     return tally
 
 
@@ -90,7 +106,7 @@ def _run_stage(
     study: Study,
     store: Store,
     executor: Executor,
-    watch: Watcher,
+    watchers: Sequence[Watcher],
     device: str,
     tally: Tally,
 ) -> None:
@@ -98,17 +114,19 @@ def _run_stage(
         return
     from benchmark.trial import failure  # imports torch, which a finished study has no need of
 
-    seen = watch(name, list(todo), done)
-    for outcome in executor.run([Job(spec, device, sources_of(spec, study.sources), study.where) for spec in todo]):
-        record, fault = outcome.record, outcome.fault
-        if record is None:
-            assert fault is not None, outcome  # an outcome has one of the two
-            record = failure(outcome.job.spec, fault.status, fault.message, fault.seconds)
-        store.save(record)
-        tally.ran += 1
-        if record.status not in FINISHED:
-            tally.failed.append(record)
-        seen(record)
+    for watcher in watchers:
+        watcher.stage(name, todo, done)
+    for outcome in executor.run([Job((spec,), device, sources_of(spec, study.sources), study.where) for spec in todo]):
+        records, fault = outcome.records, outcome.fault
+        if fault is not None:
+            records = tuple(failure(spec, fault.status, fault.message, fault.seconds) for spec in outcome.job.specs)
+        for record in records:
+            store.save(record)
+            tally.ran += 1
+            if record.status not in FINISHED:
+                tally.failed.append(record)
+            for watcher in watchers:
+                watcher.seen(record)
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:

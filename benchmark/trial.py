@@ -15,9 +15,12 @@ from benchmark.records import Cost, MetricInfo, RunRecord, Status, TrialSpec
 from benchmark.train import Diverged, Run, finite
 
 
-def execute(job: Job) -> RunRecord:
-    """Runs one trial on one thread and says how it went."""
-    spec = job.spec
+def execute(job: Job) -> tuple[RunRecord, ...]:
+    """Runs the trials of a job on one thread and says how each went."""
+    return tuple(_alone(spec, job) for spec in job.specs)
+
+
+def _alone(spec: TrialSpec, job: Job) -> RunRecord:
     run = Run(spec, tasks.problem(spec.problem).card)
     status: Status = "ok"
     message = ""
@@ -31,7 +34,7 @@ def execute(job: Job) -> RunRecord:
             for path in job.sources:
                 methods.load(path)
             environment = machine.environment(device, spec.method)
-            session = _opened(job, device)
+            session = _opened(spec, job.where, device)
             run.train_model(session)
         except Diverged as error:
             status, message = "diverged", str(error)
@@ -45,17 +48,16 @@ def execute(job: Job) -> RunRecord:
     return _record(run, status, message, events, environment, machine.peak_memory(device))
 
 
-def _opened(job: Job, device: str) -> tasks.Session:
+def _opened(spec: TrialSpec, where: tasks.Locations, device: str) -> tasks.Session:
     """The session of a trial, on the data that its spec names: a user's files may have changed since it was planned.
 
     Raises:
         TaskError: they have.
     """
-    spec = job.spec
     problem = tasks.problem(spec.problem)
-    if not problem.embedded and (found := problem.fingerprint(job.where)) != spec.data:
+    if not problem.embedded and (found := problem.fingerprint(where)) != spec.data:
         raise tasks.TaskError(f"problem {spec.problem!r}: its data changed while the study ran ({found}, planned {spec.data}); run again")
-    return problem.open(spec.seed, spec.batch_size, device, job.where)
+    return problem.open(spec.seed, spec.batch_size, device, where)
 
 
 def failure(spec: TrialSpec, status: Status, message: str, seconds: float) -> RunRecord:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 import tasks
 from benchmark import executors, plan, study
-from benchmark.executors import Job
+from benchmark.executors import Job, Resources
 from benchmark.machine import resolve_device
 from benchmark.progress import StudyProgress
 from benchmark.records import FINISHED, RunRecord, TrialSpec
@@ -45,8 +45,8 @@ def measured(problem: str, methods: Sequence[str], seeds: int, store: Store, job
         sources=(),
         fingerprints={problem: tasks.problem(problem).fingerprint()},
     )
-    with StudyProgress(console) as progress, executors.create("local", jobs=jobs, timeout=timeout) as pool:
-        study.run(wanted, store, pool, progress.watch, device="cpu")
+    with StudyProgress(console) as progress, executors.create("local", Resources(jobs, timeout)) as pool:
+        study.run(wanted, store, pool, [progress], device="cpu")
     specs = plan.evaluation(wanted)
     seconds = cpu_seconds(next(spec for spec in specs if spec.method == REFERENCE))
     return rows_of(problem, study.records_of(specs, store), seconds)
@@ -54,9 +54,9 @@ def measured(problem: str, methods: Sequence[str], seeds: int, store: Store, job
 
 def cpu_seconds(spec: TrialSpec) -> float:
     """Of a whole run: data into place, training, evaluations. One of a single step goes before it, which imports and reads."""
-    execute(Job(replace(spec, steps=1, eval_every=1), "cpu"))
+    execute(Job((replace(spec, steps=1, eval_every=1),), "cpu"))
     began = time.process_time()
-    record = execute(Job(spec, "cpu"))
+    (record,) = execute(Job((spec,), "cpu"))
     assert record.status in FINISHED, record.message
     return time.process_time() - began
 

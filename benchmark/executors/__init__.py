@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,14 +23,20 @@ class ExecutorError(RuntimeError):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is sent to a worker: the trial and where to run it. Nothing here but ``spec`` may change the numbers that come back."""
+    """What is sent to a worker: trials and where to run them. Nothing here but ``specs`` may change the numbers that come back."""
 
-    spec: TrialSpec
+    specs: tuple[TrialSpec, ...]
+    """One trial, or seeds of one configuration that are trained in one pass."""
     device: str
     sources: tuple[str, ...] = ()
     """User method files and objects that the worker must load before it can build the method."""
     where: Locations = msgspec.field(default_factory=Locations)
     """Where the problem may look for its data."""
+
+    @property
+    def spec(self) -> TrialSpec:
+        """The trial; the first of those that are trained together, which differ in nothing but their seed."""
+        return self.specs[0]
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Exactly one of ``record`` and ``fault`` is set. A trial that failed by itself still has a record, of status ``error`` or the like."""
+    """Records, one a spec and in their order, or a fault. A trial that failed by itself has a record of status ``error`` or the like."""
 
     job: Job
-    record: RunRecord | None = None
+    records: tuple[RunRecord, ...] = ()
     fault: Fault | None = None
 
 
@@ -70,8 +77,32 @@ class Executor(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What an executor may use."""
+
+    jobs: int = 1
+    """Trials at once."""
+    timeout: float | None = None
+    """Seconds of wall clock that one job may take; None for no limit."""
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    address: str | None = None
+    """Of a cluster, for an executor that knows such; None for this machine alone."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"jobs is {self.jobs}, expected at least 1")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout is {self.timeout} s, expected more than 0, or None for no limit")
+        if not 0 < self.cpus_per_trial < math.inf:
+            raise ValueError(f"cpus_per_trial is {self.cpus_per_trial}, expected more than 0")
+        if not 0 <= self.gpus_per_trial < math.inf:
+            raise ValueError(f"gpus_per_trial is {self.gpus_per_trial}, expected 0 or more")
+
+
 class _Factory(Protocol):
-    def __call__(self, *, jobs: int, timeout: float | None, work: str) -> Executor: ...
+    def __call__(self, *, resources: Resources, work: str) -> Executor: ...
 
 
 _EXECUTORS = {
@@ -85,26 +116,20 @@ def names() -> list[str]:
     return sorted(_EXECUTORS)
 
 
-def create(name: str, *, jobs: int = 1, timeout: float | None = None, work: str = DEFAULT_WORK) -> Executor:
+def create(name: str, resources: Resources | None = None, *, work: str = DEFAULT_WORK) -> Executor:
     """Builds an executor; starts nothing yet.
 
     Args:
-        jobs: how many trials may run at once.
-        timeout: seconds of wall clock that one trial may take; None for no limit.
-        work: ``module:function`` of the ``function(job) -> RunRecord`` that runs one trial, imported where the trial runs.
+        resources: one trial at a time and no limit by default.
+        work: ``module:function`` of the ``function(job) -> Sequence[RunRecord]`` that runs one job, imported where the job runs.
 
     Raises:
         ExecutorError: no executor has this name.
-        ValueError: ``jobs`` or ``timeout`` is not positive.
     """
     if name not in _EXECUTORS:
         close = difflib.get_close_matches(name, _EXECUTORS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ExecutorError(f"unknown executor {name!r}: {hint}Available: {', '.join(names())}")
-    if jobs < 1:
-        raise ValueError(f"jobs is {jobs}, expected at least 1")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout is {timeout} s, expected more than 0, or None for no limit")
     module, _, attribute = _EXECUTORS[name].partition(":")
     factory = cast(_Factory, getattr(importlib.import_module(module), attribute))
-    return factory(jobs=jobs, timeout=timeout, work=work)
+    return factory(resources=resources or Resources(), work=work)

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from benchmark.executors import ExecutorError, Job, Outcome
+from benchmark.executors import ExecutorError, Job, Outcome, Resources
 from benchmark.executors.work import attempt, judge, one_line, resolve
 
 
 class InlineExecutor:
     """Runs every job where it is called.
 
-    ``jobs`` and ``timeout`` are accepted and have no effect: a process cannot safely interrupt its own trial, so a trial that hangs
+    The resources are accepted and have no effect: a process cannot safely interrupt its own trial, so a trial that hangs
     hangs the caller and one that crashes takes it along. Use ``local`` for either. Ctrl-C passes through.
     """
 
-    def __init__(self, *, jobs: int, timeout: float | None, work: str) -> None:
+    def __init__(self, *, resources: Resources, work: str) -> None:
         self._work = work
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:

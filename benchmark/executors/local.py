@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from benchmark.executors import ExecutorError, Fault, Job, Outcome
+from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources
 from benchmark.executors.process import Gone, WorkerProcess
 from benchmark.executors.work import judge
 from benchmark.executors.worker import Broken, Ready, Started
@@ -29,9 +29,9 @@ class LocalExecutor:
     Whatever ends a ``run`` early, Ctrl-C included, kills the trials under way; idle workers stay until ``close`` or the program's end.
     """
 
-    def __init__(self, *, jobs: int, timeout: float | None, work: str) -> None:
-        self._size = jobs
-        self._timeout = timeout
+    def __init__(self, *, resources: Resources, work: str) -> None:
+        self._size = resources.jobs
+        self._timeout = resources.timeout
         self._work = work
         self._workers: list[WorkerProcess] = []
         self._running = False

@@ -10,7 +10,7 @@ import importlib
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -19,13 +19,13 @@ from benchmark import records
 from benchmark.executors import Fault, Job, Outcome
 from benchmark.records import RunRecord
 
-Work = Callable[[Job], RunRecord]
+Work = Callable[[Job], Sequence[RunRecord]]
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The work returned."""
 
-    record: bytes
+    records: list[bytes]
     seconds: float
 
 
@@ -63,22 +63,24 @@ def attempt(function: Work, job: Job) -> Done | Raised:
     """Runs the job. Raises nothing but KeyboardInterrupt: a ``sys.exit`` in a user's method must not end a study."""
     start = time.monotonic()
     try:
-        record = records.encode(function(job))
+        encoded = [records.encode(record) for record in function(job)]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a trial raises is its outcome, and is reported
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{one_line(error)} ({os.path.basename(frame.filename)}:{frame.lineno})"
         return Raised(message, time.monotonic() - start, memory=isinstance(error, MemoryError))
-    return Done(record, time.monotonic() - start)
+    return Done(encoded, time.monotonic() - start)
 
 
 def judge(job: Job, reply: Done | Raised) -> Outcome:
-    """What came of the job, the record checked."""
+    """What came of the job, the records checked."""
     if isinstance(reply, Raised):
         return Outcome(job, fault=Fault("oom" if reply.memory else "error", reply.message, reply.seconds))
     try:
-        record = records.decode(reply.record)
+        found = tuple(map(records.decode, reply.records))
     except records.BadRecord as error:
         return Outcome(job, fault=Fault("error", f"the trial returned a bad record: {error}", reply.seconds))
-    if record.id != job.spec.id:
-        return Outcome(job, fault=Fault("error", f"trial {job.spec.id} returned the record of {record.id}", reply.seconds))
-    return Outcome(job, record=record)
+    wanted, got = ([each.id for each in these] for these in (job.specs, found))
+    if wanted != got:
+        message = f"trial {', '.join(wanted)} returned the record of {', '.join(got) or 'nothing'}"
+        return Outcome(job, fault=Fault("error", message, reply.seconds))
+    return Outcome(job, found)

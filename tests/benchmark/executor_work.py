@@ -21,10 +21,10 @@ def job(seed: int = 0, act: str = "return", *, sources: tuple[str, ...] = (), **
         hyperparameters={"act": act, **values}, learning_rate=0.001, role="tune", seed=seed, steps=1, batch_size=1, eval_every=1,
         selection="last",
     )  # fmt: skip
-    return Job(spec, "cpu", sources)
+    return Job((spec,), "cpu", sources)
 
 
-def run(job: Job) -> RunRecord:
+def run(job: Job) -> list[RunRecord]:
     values = job.spec.hyperparameters
     environment: dict[str, str] = {}
     if "pids" in values:  # where to say who is running this, for tests that look for survivors
@@ -71,14 +71,14 @@ def run(job: Job) -> RunRecord:
         case "big":
             environment = {"ballast": "x" * 5_000_000}
         case "not a record":
-            return None  # type: ignore[return-value]
+            return [None]  # type: ignore[list-item]
         case "other":
-            return RunRecord(id=(other := _reseeded(job)).id, spec=other, status="ok")
+            return [RunRecord(id=(other := _reseeded(job)).id, spec=other, status="ok")]
         case "forged":
-            return RunRecord(id="0" * 20, spec=job.spec, status="ok")
+            return [RunRecord(id="0" * 20, spec=job.spec, status="ok")]
         case other:
             raise AssertionError(other)
-    return RunRecord(id=job.spec.id, spec=job.spec, status="ok", environment=environment, events={"seed": job.spec.seed})
+    return [RunRecord(id=spec.id, spec=spec, status="ok", environment=environment, events={"seed": spec.seed}) for spec in job.specs]
 
 
 def _reseeded(job: Job) -> TrialSpec:

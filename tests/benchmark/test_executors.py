@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import executors
-from benchmark.executors import Executor, ExecutorError, Fault, Outcome
+from benchmark.executors import Executor, ExecutorError, Fault, Outcome, Resources
 from benchmark.records import RunRecord
 
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ GRACE = 20.0
 
 
 def create(name: str = "local", *, jobs: int = 2, timeout: float | None = 60.0, work: str = WORK) -> Executor:
-    return executors.create(name, jobs=jobs, timeout=timeout, work=work)
+    return executors.create(name, Resources(jobs, timeout), work=work)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def by_seed(outcomes: Iterator[Outcome]) -> dict[int, Outcome]:
     found: dict[int, Outcome] = {}
     for outcome in outcomes:
         assert outcome.job.spec.seed not in found, "a job has come out twice"
-        assert (outcome.record is None) != (outcome.fault is None)
+        assert (not outcome.records) != (outcome.fault is None)
         found[outcome.job.spec.seed] = outcome
     return found
 
 
 def record_of(outcome: Outcome) -> RunRecord:
-    assert outcome.record is not None, outcome.fault
-    return outcome.record
+    (record,) = outcome.records
+    return record
 
 
 def fault_of(outcome: Outcome) -> Fault:
@@ -87,12 +87,12 @@ def test_no_jobs_no_outcomes(name: str) -> None:
 def test_local_returns_what_inline_returns(workers: int) -> None:
     jobs = [job(seed, "raise" if seed == 3 else "return", x=0.1 * seed, n=seed, flag=True, text="ü") for seed in range(7)]
     with create("inline") as executor:
-        expected = [(o.job, o.record, o.fault and o.fault.message) for o in executor.run(jobs)]
+        expected = [(o.job, o.records, o.fault and o.fault.message) for o in executor.run(jobs)]
     with create(jobs=workers) as executor:
         outcomes = list(executor.run(jobs))
     assert [o.job for o in outcomes] == jobs or workers > 1, "one worker keeps the order"
     outcomes.sort(key=lambda o: o.job.spec.seed)
-    assert [(o.job, o.record, o.fault and o.fault.message) for o in outcomes] == expected
+    assert [(o.job, o.records, o.fault and o.fault.message) for o in outcomes] == expected
 
 
 def test_outcomes_come_as_they_complete(pool: Executor) -> None:
@@ -163,7 +163,7 @@ def test_a_hung_trial_is_killed_in_time_and_the_others_finish() -> None:
         assert fault.status == "timeout"
         assert "still running after" in fault.message
         assert timeout <= fault.seconds < timeout + GRACE
-    assert all(found[seed].record for seed in range(1, 6))
+    assert all(found[seed].records for seed in range(1, 6))
     assert wall < 2 * timeout + GRACE
 
 
@@ -174,12 +174,12 @@ def test_a_slow_reader_is_no_timeout() -> None:
         first = next(outcomes)
         time.sleep(1.5)
         found = by_seed(iter([first, *outcomes]))
-    assert all(found[seed].record for seed in range(4))
+    assert all(found[seed].records for seed in range(4))
 
 
 def test_what_trials_print_does_not_reach_the_terminal(pool: Executor, capfd: pytest.CaptureFixture[str]) -> None:
     found = by_seed(pool.run([job(seed, "print") for seed in range(4)]))
-    assert all(found[seed].record for seed in range(4))
+    assert all(found[seed].records for seed in range(4))
     assert capfd.readouterr() == ("", "")
 
 
@@ -224,8 +224,8 @@ def test_an_idle_worker_that_was_killed_is_replaced_unnoticed() -> None:
             (outcome,) = executor.run([job(0, "pid")])
             os.kill(int(record_of(outcome).environment["pid"]), signal.SIGKILL)
             found = by_seed(executor.run([job(0), job(1)]))
-            assert found[0].record
-            assert found[1].record
+            assert found[0].records
+            assert found[1].records
 
 
 # Not starting
@@ -272,7 +272,7 @@ def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
         assert time.monotonic() - start < GRACE
         assert not any(alive(pid) for pid in pids(tmp_path))
         found = by_seed(executor.run([job(3)]))
-        assert found[3].record, "and the executor can be used again"
+        assert found[3].records, "and the executor can be used again"
 
 
 def test_an_exception_in_the_reader_ends_the_workers(tmp_path: Path) -> None:
@@ -347,12 +347,12 @@ from benchmark import executors
 from executor_work import job
 folder, name, work, close, *acts = sys.argv[1:]
 jobs = [job(seed, act, seconds=120.0, pids=folder + "/pids") for seed, act in enumerate(acts)]
-executor = executors.create(name, jobs=2, timeout=None, work=work)
+executor = executors.create(name, executors.Resources(jobs=2), work=work)
 try:
     with open(folder + "/started", "a") as file:
         file.write("x")
     for outcome in executor.run(jobs):
-        assert outcome.record, outcome.fault
+        assert outcome.records, outcome.fault
         with open(folder + "/outcomes", "a") as file:
             print(outcome.job.spec.seed, file=file)
 except KeyboardInterrupt:
@@ -412,4 +412,4 @@ def test_a_users_code_leaves_nothing_behind_for_other_trials() -> None:
         outcomes = list(executor.run(jobs))
     assert [outcome.job.spec.seed for outcome in outcomes] == list(range(6))
     assert {record_of(outcome).environment["dtype"] for outcome in outcomes[::2]} == {"torch.float32"}
-    assert all(outcome.record is not None for outcome in outcomes)
+    assert all(outcome.records for outcome in outcomes)

@@ -42,7 +42,7 @@ def spec(method: str = "equal", **changes: Any) -> TrialSpec:
 
 
 def run(**arguments: Any) -> RunRecord:
-    return execute(Job(spec(**arguments), "cpu"))
+    return execute(Job((spec(**arguments),), "cpu"))[0]
 
 
 @pytest.mark.parametrize("method", NAMES)
@@ -318,7 +318,7 @@ def test_the_model_of_a_reforward_method_trains_as_if_it_were_seen_once() -> Non
 
 
 def test_a_record_says_which_metrics_are_compared() -> None:
-    record = execute(Job(spec(problem="gradnorm_toy", steps=2), "cpu"))
+    (record,) = execute(Job((spec(problem="gradnorm_toy", steps=2),), "cpu"))
     assert {key for key, info in record.metrics.items() if not info.compared} == {"task_normalised_loss"}
 
 

@@ -12,7 +12,7 @@ import pytest
 import tasks
 from benchmark import cli as command_line
 from benchmark import plan
-from benchmark.commands import locations
+from benchmark.commands.flags import locations
 from benchmark.executors import Job
 from benchmark.progress import PreparingProgress
 from benchmark.store import Store
@@ -121,10 +121,10 @@ def test_a_trial_trains_on_the_data_that_it_was_planned_for(data: Path, tmp_path
     where, entrants = locations(data, offline=True), plan.choose_entrants(["equal"], [])
     before = Credit().fingerprint(where)
     (spec,) = plan.evaluation(plan.Study(tasks.suite(suite), entrants, 1, (), {"credit": before}, where))
-    assert execute(Job(spec, "cpu", where=where)).status == "ok"
+    assert execute(Job((spec,), "cpu", where=where))[0].status == "ok"
     (path,) = data.iterdir()
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
-    record = execute(Job(spec, "cpu", where=where))
+    (record,) = execute(Job((spec,), "cpu", where=where))
     assert record.status == "error"
     after = Credit().fingerprint(where)
     assert record.message == f"problem 'credit': its data changed while the study ran ({after}, planned {before}); run again"
