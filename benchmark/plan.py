@@ -112,6 +112,16 @@ def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entr
     return tuple(dict.fromkeys(entrants))
 
 
+def check_tasks(entrants: Iterable[Entrant], problem: tasks.ProblemCard) -> None:
+    """Raises UsageError where what was pinned does not suit the number of a problem's tasks."""
+    for entrant in entrants:
+        try:
+            entrant.card.check_tasks(dict(entrant.pinned), len(problem.tasks))
+        except methods.MethodError as error:
+            order = "/".join(task.name for task in problem.tasks)
+            raise UsageError(f"problem {problem.name}: {error} ({order}); choose problems with --problem") from error
+
+
 def _target(text: str, names: Sequence[str]) -> tuple[str, str]:
     """Method and hyperparameter of a setting: they part at the first dot, of an adapted object at the first after its colon."""
     place, colon, rest = text.rpartition(":")

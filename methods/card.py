@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,7 @@ class Hyperparameter:
 
     ``low``/``high`` bound a number inclusively; ``choices`` lists the words; without them a method checks
     its word itself. ``sweep`` is (from, to), searched on a log scale if ``log``, or the words to try; an empty sweep is never tuned.
+    ``weights`` marks a word that is the default or numbers between slashes, one a task: see :func:`parse_weights`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     sweep: tuple[float, float] | tuple[str, ...] | tuple[()] = ()
     log: bool = False
+    weights: bool = False
 
     def check(self, value: Value, method: str) -> Value:
         """The value in its canonical type (an int given for a float becomes a float), so that equal settings have equal records.
@@ -58,6 +60,8 @@ class Hyperparameter:
         if isinstance(self.default, str):  # a word that the method itself checks
             if not isinstance(value, str):
                 raise MethodError(f"{where} is {value!r}; expected a word, like {self.default!r}")
+            if self.weights and value != self.default:
+                parse_weights(value, where, self.default)
             return value
         if isinstance(self.default, bool):
             if not isinstance(value, bool):
@@ -74,6 +78,25 @@ class Hyperparameter:
         if not self.low <= value <= self.high:
             raise MethodError(f"{where} is {value!r}; expected a number in [{self.low:g}, {self.high:g}]")
         return value
+
+
+def parse_weights(text: str, where: str, default: str, count: int | None = None) -> list[float]:
+    """Reads ``1/10/5/200``; the word ``default`` is 1 each, for a ``count`` of tasks.
+
+    Raises:
+        MethodError: not finite numbers of at least 0 with one above 0, or not ``count`` of them.
+    """
+    if text == default and count is not None:
+        return [1.0] * count
+    try:
+        weights = [float(part) for part in text.split("/")]
+    except ValueError as error:
+        raise MethodError(f"{where} is {text!r}; expected numbers between slashes, as 1/10/5/200, or {default}") from error
+    if count is not None and len(weights) != count:
+        raise MethodError(f"{where} is {text!r}: {len(weights)} weights; expected {count}, one a task")
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise MethodError(f"{where} is {text!r}; expected finite numbers of at least 0, one of them above 0")
+    return weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +151,12 @@ class Card:
                 allowed = ", ".join(known) or "none"
                 raise MethodError(f"{self.name} has no hyperparameter {name!r}{suggestion(name, known)} (it has: {allowed})")
         return {name: h.check(given.get(name, h.default), self.name) for name, h in known.items()}
+
+    def check_tasks(self, given: Mapping[str, Value], count: int) -> None:
+        """Raises MethodError where a value that is given does not suit this number of tasks."""
+        for hyperparameter in self.hyperparameters:
+            if hyperparameter.weights and hyperparameter.name in given:
+                parse_weights(str(given[hyperparameter.name]), f"{self.name}.{hyperparameter.name}", str(hyperparameter.default), count)
 
     def missing(self, given: Iterable[str]) -> tuple[str, ...]:
         """Hyperparameters that have no default and are not among the given ones: only an adapted object has such."""

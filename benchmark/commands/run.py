@@ -90,7 +90,9 @@ def planned(request: Request, console: Console) -> plan.Study:
     names, sources = plan.choose_methods(request.methods, baselines=request.baselines)
     entrants = plan.choose_entrants(names, request.settings)
     for entry in suite.entries:
-        tasks.problem(entry.problem).require()
+        problem = tasks.problem(entry.problem)
+        problem.require()
+        plan.check_tasks(entrants, problem.card)
     where = locations(request.data_dir, request.offline)
     fingerprints = _fingerprints(suite, where, console)
     if not problems:

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 import methods
+import tasks
 from benchmark import plan
+from benchmark.errors import UsageError
 from tests import linear
 from tests.inputs import gaussian
 
@@ -68,3 +70,19 @@ def test_weights_survive_a_state_dict() -> None:
     empty.backward([theta[0], theta[1]], shared=[theta])
     assert theta.grad is not None
     assert theta.grad.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("given", ["1/two", "1/-1", "0/0"])
+def test_what_cannot_be_weights_is_refused_before_anything_runs(given: str) -> None:
+    with pytest.raises(methods.MethodError, match=r"fixed\.weights"):
+        plan.choose_entrants(["fixed"], [f"fixed.weights={given}"])
+
+
+def test_weights_of_another_number_of_tasks_are_refused_with_the_tasks() -> None:
+    (entrant,) = plan.choose_entrants(["fixed"], ["fixed.weights=1/2"])
+    with pytest.raises(
+        UsageError, match=r"problem digits: fixed\.weights is '1/2': 2 weights; expected 3, one a task \(identity/ink/slant\)"
+    ):
+        plan.check_tasks([entrant], tasks.problem("digits").card)
+    plan.check_tasks([entrant], tasks.problem("gradnorm_toy").card)
+    plan.check_tasks(plan.choose_entrants(["fixed", "equal"], []), tasks.problem("digits").card)
