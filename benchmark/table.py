@@ -46,7 +46,7 @@ class Cell:
     delta_m: Estimate
     delta_p: Estimate
     mean_rank: float
-    """Over the problem's metrics; incomplete cells tie for the last place."""
+    """Over the metrics that Δm compares and those of the whole problem; incomplete cells tie for the last place."""
     metrics: dict[str, Estimate]
     """Means over the finished seeds."""
 
@@ -295,14 +295,15 @@ def _score(group: Group, entrants: list[str], partial: set[str], baseline: str |
     higher = np.array([info.higher_is_better for info in problem.metrics.values()], dtype=np.bool_)
     ranks = np.full(len(entrants), np.nan)
     ranked = [row for row, entrant in enumerate(entrants) if entrant not in partial]
-    if ranked and keys:
-        ranks[ranked] = statistics.mean_rank(strict[ranked].mean(axis=1), higher)
+    owned = [column for column, key in enumerate(keys) if problem.metrics[key].task is not None and problem.metrics[key].compared]
+    counted = [column for column, key in enumerate(keys) if column in owned or problem.metrics[key].task is None]
+    if ranked and counted:
+        ranks[ranked] = statistics.mean_rank(strict[ranked][..., counted].mean(axis=1), higher[counted])
     used: list[int] = []
     zero: list[str] = []
     sample = None
     if problem.baseline and baseline is not None:
         base = grid[entrants.index(baseline)]
-        owned = [column for column, key in enumerate(keys) if problem.metrics[key].task is not None and problem.metrics[key].compared]
         zero = [keys[column] for column in owned if base[:, column].mean() == 0.0]
         used = [column for column in owned if keys[column] not in zero]
         tasks = list(dict.fromkeys(problem.metrics[keys[column]].task for column in used))

@@ -64,11 +64,12 @@ class KnownFront(Problem):
 
 
 def objectives(first: str, second: str, low: float = -math.inf) -> tuple[Task, Task]:
-    """The two tasks by their formulas, of which neither can fall below ``low``."""
-    return (
-        Task("first", "objective", first, (Metric("loss", low=low),)),
-        Task("second", "objective", second, (Metric("loss", low=low),)),
-    )
+    """The two tasks by their formulas, of which neither can fall below ``low``.
+
+    What is compared is how much of its best a task attained: a relative change of the loss itself means nothing where the best is 0.
+    """
+    metrics = (Metric("attained", True), Metric("loss", low=low, compared=False))
+    return Task("first", "objective", first, metrics), Task("second", "objective", second, metrics)
 
 
 def in_losses(problem: KnownFront, path: NDArray[np.float64], title: str) -> Trajectory:
@@ -91,6 +92,16 @@ def distance(point: Pair, pieces: Pieces) -> float:
         share = np.clip((offset * along).sum(1) / (along * along).sum(1), 0, 1)
         nearest.append(float(np.sqrt(((offset - share[:, None] * along) ** 2).sum(1).min())))
     return float(np.min(nearest))
+
+
+def attained(point: Pair, pieces: Pieces) -> Pair:
+    """Each loss as a share of its way along the front: 1 is its best value there, 0 its worst, less is off the front."""
+    import numpy as np
+
+    front = np.concatenate(pieces)
+    worst, best = front.max(0), front.min(0)
+    first, second = ((worst - np.asarray(point)) / (worst - best)).tolist()
+    return first, second
 
 
 def reference(pieces: Pieces) -> Pair:

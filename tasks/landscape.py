@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.base import Evaluation, Session, Split
-from tasks.known_front import KnownFront, distance, hypervolume
+from tasks.known_front import KnownFront, attained, distance, hypervolume
 
 if TYPE_CHECKING:
     from tasks.gallery import Panel
@@ -84,7 +84,13 @@ class LandscapeSession(Session):
         pair, *_ = self.problem.losses(x)
         front = self.problem.front()
         whole = {"front_distance": distance(pair, front), "hypervolume": hypervolume([pair], front)}
-        return Evaluation(pair, {"first/loss": pair[0], "second/loss": pair[1], **whole})
+        shares = attained(pair, front)
+        owned = {
+            f"{name}/{key}": values[i]
+            for i, name in enumerate(("first", "second"))
+            for key, values in (("attained", shares), ("loss", pair))
+        }
+        return Evaluation(pair, {**owned, **whole})
 
     def gallery(self, split: Split, examples: int) -> list[list[Panel]]:
         """The way from the start through every evaluation to where the point is now; there are no examples to show."""

@@ -37,7 +37,7 @@ class TwoObjective(KnownFront):
         self.starts = starts
         self.card = ProblemCard(
             name=name,
-            version=2,
+            version=3,
             summary=f"descent in the plane to a known Pareto front, first loss scaled by {scale:g}, starts of {paper}",
             source="CAGrad (arXiv:2110.14048), Nash-MTL (arXiv:2202.01017) and FAMO (arXiv:2306.03792); written here from the formula",
             licence="MIT",

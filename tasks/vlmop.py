@@ -35,7 +35,7 @@ class VLMOP(KnownFront):
         formulas = ("1 - exp(-|x - a|²)", "1 - exp(-|x + a|²)") if concave else ("|x - a|²/4", "|x + a|²/4")
         self.card = ProblemCard(
             name=name,
-            version=1,
+            version=2,
             summary=summary,
             source=f"{source}; written here from the formula",
             licence="MIT",

@@ -47,7 +47,7 @@ class ZDT(KnownFront):
         term = {"convex": "√(x1/g)", "concave": "(x1/g)²", "broken": "√(x1/g) - (x1/g) sin(10π x1)"}[shape]
         self.card = ProblemCard(
             name=name,
-            version=1,
+            version=2,
             summary=f"a benchmark of evolutionary algorithms by its gradients: 30 dimensions, {shape} front",
             source="E. Zitzler, K. Deb, L. Thiele, Comparison of Multiobjective Evolutionary Algorithms: Empirical Results (Evolutionary "
             "Computation 8(2), 2000); written here from the formula",

@@ -81,7 +81,7 @@ def test_a_metric_of_the_whole_problem_counts_for_the_rank_alone() -> None:
     assert order(table) == [("single", None), ("near", 1), ("far", 2)]
 
 
-def test_a_metric_of_a_task_that_is_not_compared_counts_for_the_rank_alone() -> None:
+def test_a_metric_of_a_task_that_is_not_compared_is_shown_and_counts_for_nothing() -> None:
     metrics = {**METRICS, "loss": MetricInfo(higher_is_better=False, task="a", compared=False)}
     values = {"error": 1.0, "loss": 0.0}, {"accuracy": 0.8}
     alone = [make(values[t], entrant="single", trained=[t], hyperparameters={"task": t}, metrics=metrics) for t in (0, 1)]
@@ -89,6 +89,9 @@ def test_a_metric_of_a_task_that_is_not_compared_counts_for_the_rank_alone() -> 
     assert row(table, "m").delta_m.value == pytest.approx(50.0)  # (100 + 0) / 2
     assert row(table, "m").cells["digits"].metrics["loss"].value == 5.0
     assert table.notes == []  # a baseline of 0 does not matter where nothing is relative to it
+    lower = make({"error": 2.0, "accuracy": 0.8, "loss": 4.0}, entrant="lower", metrics=metrics)
+    both = build([*alone, make({"error": 2.0, "accuracy": 0.8, "loss": 5.0}, entrant="m", metrics=metrics), lower])
+    assert row(both, "m").mean_rank == row(both, "lower").mean_rank == 1.5
 
 
 def test_equal_rows_share_a_rank_and_are_not_told_apart() -> None:

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 import methods
 import tasks
 from tasks.gallery import Trajectory
-from tasks.known_front import KnownFront, distance, hypervolume, reference
+from tasks.known_front import KnownFront, attained, distance, hypervolume, reference
 from tasks.zdt import PIECES
 
 NAMES = [name for name, problem in tasks.problems().items() if isinstance(problem, KnownFront)]
@@ -183,6 +183,23 @@ def test_hypervolume_by_hand() -> None:
     assert hypervolume([(0.5, 0.5)], front) == pytest.approx(0.36 / area, abs=1e-4)
     both = 0.9 * 0.3 + 0.3 * 0.9 - 0.3 * 0.3  # two rectangles less what they share
     assert hypervolume([(0.2, 0.8), (0.8, 0.2)], front) == pytest.approx(both / area, abs=1e-4)
+
+
+def test_what_was_attained_by_hand() -> None:
+    front = (np.array([[0.0, 4.0], [1.0, 2.0]]), np.array([[2.0, 0.0], [5.0, -6.0]]))
+    assert attained((0.0, 4.0), front) == (1.0, 0.0)
+    assert attained((5.0, -6.0), front) == (0.0, 1.0)
+    assert attained((2.5, -1.0), front) == (0.5, 0.5)
+    assert attained((10.0, 14.0), front) == (-1.0, -1.0), "worse than all of the front"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_evaluation_says_what_was_attained_of_either_best(name: str) -> None:
+    best = np.concatenate(problem(name).front()).min(0)
+    metrics = problem(name).open(0, 1).evaluate("test").metrics
+    span = np.concatenate(problem(name).front()).max(0) - best
+    for index, task in enumerate(("first", "second")):
+        assert metrics[f"{task}/attained"] == pytest.approx(1 - (metrics[f"{task}/loss"] - best[index]) / span[index])
 
 
 def test_distance_to_a_broken_front() -> None:
