@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,49 +28,95 @@ DataDir = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
 
+Suite = Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")]
+Methods = Annotated[str, typer.Option(metavar="a,b|all|FILE.py|MODULE:OBJECT", help="Who takes part; baselines always do.")]
+Seeds = Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")]
+Budget = Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")]
+Search = Annotated[str, typer.Option(metavar="quasi-random|grid", help="How configurations are proposed.")]
+StudySeed = Annotated[str, typer.Option(metavar="N", help="Another one proposes other configurations.")]
+SelectionRule = Annotated[str, typer.Option(metavar="validation_delta_m|normalised_loss", help="What chooses one of them.")]
+RULE = "validation_delta_m"
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter; several values make a grid.")
+]
+Problems = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem of the suite (repeatable).")]
+Jobs = Annotated[str, typer.Option(metavar="N", help="Trials at once; 0 is one a core.")]
+Executor = Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")]
+Timeout = Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (local only).")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")]
+Retry = Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")]
+Baselines = Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")]
+
+
 @app.command()
 def run(
-    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")] = "smoke",
-    methods: Annotated[str, typer.Option(metavar="a,b|all|FILE.py|MODULE:OBJECT", help="Who takes part; baselines always do.")] = "all",
-    seeds: Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")] = "",
-    budget: Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")] = "1",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter; several values make a grid.")
-    ] = None,
-    problem: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem of the suite (repeatable).")] = None,
-    jobs: Annotated[str, typer.Option(metavar="N", help="Trials at once; 0 is one a core.")] = "0",
-    executor: Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")] = "local",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
-    timeout: Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (local only).")] = "3600",
+    suite: Suite = "smoke",
+    methods: Methods = "all",
+    seeds: Seeds = "",
+    budget: Budget = "1",
+    settings: Settings = None,
+    problem: Problems = None,
+    search: Search = "quasi-random",
+    study_seed: StudySeed = "0",
+    selection_rule: SelectionRule = RULE,
+    jobs: Jobs = "0",
+    executor: Executor = "local",
+    device: Device = "auto",
+    timeout: Timeout = "3600",
     results: Results = RESULTS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")] = False,
-    retry: Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")] = "",
-    baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
+    dry_run: DryRun = False,
+    retry: Retry = "",
+    baselines: Baselines = True,
     data_dir: DataDir = None,
     offline: Offline = False,
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
+    _study(**locals())
+
+
+@app.command()
+def sweep(
+    suite: Suite = "smoke",
+    methods: Methods = "all",
+    seeds: Seeds = "10",
+    budget: Budget = "8",
+    settings: Settings = None,
+    problem: Problems = None,
+    search: Search = "quasi-random",
+    study_seed: StudySeed = "0",
+    selection_rule: SelectionRule = RULE,
+    jobs: Jobs = "0",
+    executor: Executor = "local",
+    device: Device = "auto",
+    timeout: Timeout = "3600",
+    results: Results = RESULTS,
+    dry_run: DryRun = False,
+    retry: Retry = "",
+    baselines: Baselines = True,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> None:
+    """Tune every method equally, then train its best configuration on ten fresh seeds: run with --budget 8 --seeds 10."""
+    _study(**locals())
+
+
+def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str, **others: Any) -> None:
+    """What run and sweep do with their flags."""
     from benchmark.commands import flags
     from benchmark.commands.run import Request
     from benchmark.commands.run import run as execute
 
+    settings, problems = (tuple(others.pop(name) or ()) for name in ("settings", "problem"))
     request = Request(
-        suite=suite,
-        methods=methods,
         seeds=flags.whole("--seeds", seeds, 1) if seeds else None,
         budget=flags.whole("--budget", budget, 1),
-        settings=tuple(settings or ()),
-        problems=tuple(problem or ()),
+        study_seed=flags.whole("--study-seed", study_seed, 0),
+        settings=settings,
+        problems=problems,
         jobs=flags.whole("--jobs", jobs, 0),
-        executor=executor,
-        device=device,
         timeout=flags.positive("--timeout", timeout),
-        results=results,
-        dry_run=dry_run,
-        retry=retry,
-        baselines=baselines,
-        data_dir=data_dir,
-        offline=offline,
+        **others,
     )
     execute(request)
 
@@ -93,13 +139,24 @@ def leaderboard(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
     output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",
     budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the largest made.")] = "",
+    search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
+    study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
+    selection_rule: SelectionRule = RULE,
     results: Results = RESULTS,
 ) -> None:
     """Rank the methods from the records, with intervals, failures and costs."""
     from benchmark.commands import flags
     from benchmark.commands.leaderboard import leaderboard as execute
 
-    execute(suite=suite, output=output, budget=flags.whole("--budget", budget, 1) if budget else None, results=results)
+    execute(
+        suite=suite,
+        output=output,
+        results=results,
+        budget=flags.whole("--budget", budget, 1) if budget else None,
+        search=search,
+        study_seed=flags.whole("--study-seed", study_seed, 0) if study_seed else None,
+        rule=selection_rule,
+    )
 
 
 @app.command(name="list")

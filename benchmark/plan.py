@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 from msgspec import UNSET
 
 import methods
 import tasks
 from benchmark.errors import UsageError
-from benchmark.records import FINISHED, Role, RunRecord, TrialSpec, Value
-from benchmark.search import propose
+from benchmark.records import Role, RunRecord, TrialSpec, Value
+from benchmark.search import Kind, propose
+from benchmark.selection import DEFAULT, Choice, Rule, Search, choose, group
 
 TUNING_SEED = 1_000_000
 """Seed of the tuning trials, far from the evaluation seeds 0, 1, 2, ..."""
@@ -50,6 +52,16 @@ class Study:
     """Of the data, by problem."""
     where: tasks.Locations = field(default_factory=tasks.Locations)
     """Where the workers may look for the data."""
+    kind: Kind = "quasi-random"
+    """How configurations are proposed."""
+    seed: int = 0
+    """Of the search."""
+    rule: Rule = DEFAULT
+    """How one of them is chosen."""
+
+    @property
+    def search(self) -> Search:
+        return Search(self.budget, self.kind, self.seed, self.rule)
 
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:
@@ -178,91 +190,66 @@ def with_overrides(suite: tasks.Suite, *, problems: Sequence[str] = (), seeds: i
 
 
 def tuning(study: Study) -> list[TrialSpec]:
-    """The tuning trials: for every entrant and problem equally many configurations. None for a budget of 1: no choice."""
-    trials = range(study.budget) if study.budget > 1 else ()
-    return [
-        spec
-        for entry in study.suite.entries
-        for entrant in study.entrants
-        for trial in trials
-        for spec in _specs(study, entry, entrant, trial, "tune", TUNING_SEED)
-    ]
+    """The tuning trials: for every entrant and problem equally many configurations. None for a budget of 1: no choice.
+
+    A configuration that an earlier trial has is not tried again: it would give the same numbers, and the earlier trial wins a tie.
+    """
+    found: list[TrialSpec] = []
+    for entry in study.suite.entries if study.budget > 1 else ():
+        for entrant in study.entrants:
+            tried = set()
+            for trial in range(study.budget):
+                own, rate = _configuration(study, entry, entrant, trial)
+                configuration = (tuple(own.items()), rate)
+                if configuration not in tried:
+                    found += _specs(study, entry, entrant, trial, (own, rate), "tune", TUNING_SEED)
+                tried.add(configuration)
+    return found
 
 
 def evaluation(study: Study, tuned: Iterable[RunRecord] = ()) -> list[TrialSpec]:
     """The evaluation trials: the chosen configuration of every entrant on fresh seeds, seeds outermost so that rows grow together."""
-    chosen = choose(tuned, study.budget)
+    chosen = choose(tuned, study.search)
     found: list[TrialSpec] = []
     for seed in range(max(entry.seeds for entry in study.suite.entries)):
         for entry in (e for e in study.suite.entries if seed < e.seeds):
             for entrant in study.entrants:
-                for default in _specs(study, entry, entrant, 0, "eval", seed):
-                    trial = chosen.get(group(default), 0)
-                    found += [s for s in _specs(study, entry, entrant, trial, "eval", seed) if group(s) == group(default)]
+                published = _configuration(study, entry, entrant, 0)
+                for default in _specs(study, entry, entrant, 0, published, "eval", seed):
+                    choice = chosen.get(group(default))
+                    found.append(_of(choice, default) if choice else default)
     return found
 
 
-def choose(tuned: Iterable[RunRecord], budget: int) -> dict[tuple[object, ...], int]:
-    """For every group of tuning trials the index of the best one within the budget.
-
-    Best is the lowest validation score at the selected step (mean over the trained tasks of validation loss over that of the best
-    constant); the lower index wins a tie, and a failed trial never does. Test metrics are not in a tuning record at all.
-    """
-    best: dict[tuple[object, ...], tuple[float, int]] = {}
-    for record in tuned:
-        score = score_of(record)
-        if record.spec.role == "tune" and record.spec.trial < budget and record.status in FINISHED and score is not None:
-            key = group(record.spec)
-            best[key] = min(best.get(key, (float("inf"), 0)), (score, record.spec.trial))
-    return {key: trial for key, (_, trial) in best.items()}
+def _of(choice: Choice, default: TrialSpec) -> TrialSpec:
+    """The evaluation trial of the chosen configuration."""
+    best = choice.record.spec
+    return msgspec.structs.replace(
+        default,
+        hyperparameters=best.hyperparameters,
+        learning_rate=best.learning_rate,
+        trial=best.trial,
+        search=best.search,
+        study_seed=best.study_seed,
+    )
 
 
-def largest_budget(records: Iterable[RunRecord]) -> int:
-    """The number of configurations of the largest search that was made; 1 where there was none."""
-    return 1 + max((record.spec.trial for record in records if record.spec.role == "tune"), default=0)
+def _configuration(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int) -> tuple[dict[str, Value], float]:
+    """Hyperparameters and learning rate of a trial of this entrant on this problem."""
+    card, pinned = entrant.card, dict(entrant.pinned)
+    own = card.resolve({name: value for name, value in pinned.items() if name not in UNIVERSAL})
+    rate = float(pinned.get("learning_rate", entry.learning_rate))
+    own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned), kind=study.kind, seed=study.seed)
+    return own | ({"scale": pinned["scale"]} if "scale" in pinned else {}), rate
 
 
-def shown(records: Iterable[RunRecord], budget: int) -> tuple[list[RunRecord], list[str]]:
-    """The evaluation records that a table of this budget is about, and notes on what it leaves out.
-
-    Of every entrant that is the configuration that its search chose, and the published defaults where it was not searched.
-    """
-    records = list(records)
-    chosen = choose(records, budget) if budget > 1 else {}
-    evaluated = [record for record in records if record.spec.role == "eval"]
-    kept = [record for record in evaluated if record.spec.trial == chosen.get(group(record.spec), 0)]
-    notes = []
-    if budget > 1:
-        notes.append(f"every row is the best of a search over up to {budget} configurations (--budget 1 shows the published defaults)")
-    lost = sorted({record.spec.entrant for record in evaluated} - {record.spec.entrant for record in kept})
-    if lost:
-        notes.append(f"no row for {', '.join(lost)}: their records belong to another budget (--budget N)")
-    return kept, notes
-
-
-def score_of(record: RunRecord) -> float | None:
-    """The validation score at the selected step."""
-    return next((point.score for point in record.curve if point.step == record.selected_step), None)
-
-
-def group(spec: TrialSpec) -> tuple[object, ...]:
-    """What one search is over: an entrant on a problem under one protocol (and one task, where each is trained alone)."""
-    s = spec
-    where = (s.suite, s.problem, s.problem_version, s.data, s.protocol)
-    how = (s.steps, s.batch_size, s.halve_every, s.eval_every, s.selection, s.precision)
-    return (*where, *how, s.entrant, s.method_version, s.release, s.hyperparameters.get("task"))
-
-
-def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role: Role, seed: int) -> Iterator[TrialSpec]:
+def _specs(
+    study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, configuration: tuple[dict[str, Value], float], role: Role, seed: int
+) -> Iterator[TrialSpec]:
     """One spec; for a method that trains every task alone, one a task."""
     card = entrant.card
     problem = tasks.problem(entry.problem).card
-    pinned = dict(entrant.pinned)
-    own = card.resolve({name: value for name, value in pinned.items() if name not in UNIVERSAL})
-    rate = float(pinned.get("learning_rate", entry.learning_rate))
-    own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned))
-    if "scale" in pinned:
-        own = {**own, "scale": pinned["scale"]}
+    own, rate = configuration
     for task in range(len(problem.tasks)) if card.per_task else (None,):
         yield TrialSpec(
             suite=study.suite.name,
@@ -283,4 +270,6 @@ def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role:
             halve_every=entry.halve_every or UNSET,
             eval_every=entry.eval_every,
             selection=entry.selection,
+            search="grid" if trial and study.kind == "grid" else UNSET,
+            study_seed=study.seed if trial and study.seed and study.kind != "grid" else UNSET,
         )

@@ -62,6 +62,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Seeds that the vectorized engine trains in one pass: the block of this many, counted from 0, that the seed is in."""
     search: Literal["grid", "optuna", "asha"] | msgspec.UnsetType = msgspec.UNSET
     """What proposed the configuration; absent for the quasi-random sequence (and for trial 0, the published defaults)."""
+    study_seed: int | msgspec.UnsetType = msgspec.UNSET
+    """Seed of the search that proposed the configuration; absent for 0, for a grid, and for trial 0."""
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:

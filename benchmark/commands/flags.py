@@ -9,6 +9,8 @@ from pathlib import Path
 import methods as registry
 import tasks
 from benchmark.errors import UsageError
+from benchmark.search import KINDS, Kind
+from benchmark.selection import RULES, Rule
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -43,6 +45,18 @@ def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         words = ", ".join(word for word in allowed if word)
         raise UsageError(f"{what} is {value!r}; expected one of {words}{registry.suggestion(value, allowed)}")
+
+
+def search_kind(text: str) -> Kind:
+    """Raises UsageError for a search that is not known."""
+    one_of("--search", text, KINDS)
+    return next(kind for kind in KINDS if kind == text)
+
+
+def selection_rule(text: str) -> Rule:
+    """Raises UsageError for a rule that is not known."""
+    one_of("--selection-rule", text, list(RULES))
+    return next(rule for rule in RULES if rule == text)
 
 
 def locations(data_dir: Path | None, offline: bool) -> tasks.Locations:

@@ -11,8 +11,8 @@ from typing import cast
 from rich.console import Console
 
 import methods as registry
-from benchmark import plan
-from benchmark.commands.flags import one_of
+from benchmark import selection
+from benchmark.commands.flags import one_of, search_kind, selection_rule
 from benchmark.errors import UsageError
 from benchmark.records import RunRecord
 from benchmark.store import Damaged, Scan, Store
@@ -22,13 +22,23 @@ from benchmark.views import Format, printable, render
 FORMATS = ("table", "md", "csv", "json")
 
 
-def leaderboard(*, suite: str | None, output: str, budget: int | None, results: Path) -> None:
+def leaderboard(
+    *,
+    suite: str | None,
+    output: str,
+    results: Path,
+    budget: int | None = None,
+    search: str = "",
+    study_seed: int | None = None,
+    rule: str = selection.DEFAULT,
+) -> None:
     """Prints the table of one suite, or of every suite that has records; by default with the largest search that was made.
 
     Raises:
-        UsageError: an unknown format, or no record to show.
+        UsageError: an unknown format, search or rule, or no record to show.
     """
     one_of("--format", output, FORMATS)
+    kind, decides = search_kind(search) if search else None, selection_rule(rule)
     scan = Store(results).scan()
     suites = sorted({record.spec.suite for record in scan.records})
     if suite is not None and suite not in suites:
@@ -40,7 +50,8 @@ def leaderboard(*, suite: str | None, output: str, budget: int | None, results: 
     warn(scan)
     for name in suites if suite is None else [suite]:
         of_suite = [record for record in scan.records if record.spec.suite == name]
-        records, notes = plan.shown(of_suite, plan.largest_budget(of_suite) if budget is None else budget)
+        made = replace(selection.largest(of_suite, kind, study_seed), rule=decides)
+        records, notes = selection.shown(of_suite, made if budget is None else replace(made, budget=budget))
         print_table(records, scan.damaged, output, notes)
 
 

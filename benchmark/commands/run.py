@@ -13,8 +13,8 @@ from rich.table import Table
 
 import methods as registry
 import tasks
-from benchmark import executors, plan, study
-from benchmark.commands.flags import DEVICES, locations, one_of
+from benchmark import executors, plan, selection, study
+from benchmark.commands.flags import DEVICES, locations, one_of, search_kind, selection_rule
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
 from benchmark.executors import Resources
@@ -42,6 +42,9 @@ class Request:
     baselines: bool
     data_dir: Path | None
     offline: bool
+    search: str = "quasi-random"
+    study_seed: int = 0
+    selection_rule: str = selection.DEFAULT
 
 
 def run(request: Request) -> None:
@@ -65,6 +68,8 @@ def run(request: Request) -> None:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
     store.check_writable()
+    if wanted.budget > 1:
+        console.print("\n".join(_protocol(wanted)), markup=False, highlight=False)
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
@@ -76,7 +81,8 @@ def run(request: Request) -> None:
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
     tuned = study.records_of(plan.tuning(wanted), store)
-    print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table")
+    notes = selection.describe(wanted.search, selection.choose(tuned, wanted.search).values()) if wanted.budget > 1 else []
+    print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table", notes)
 
 
 def planned(request: Request, console: Console) -> plan.Study:
@@ -97,7 +103,17 @@ def planned(request: Request, console: Console) -> plan.Study:
     fingerprints = _fingerprints(suite, where, console)
     if not problems:
         _say_on_request(tasks.suite(request.suite))
-    return plan.Study(suite=suite, entrants=entrants, budget=request.budget, sources=sources, fingerprints=fingerprints, where=where)
+    return plan.Study(
+        suite=suite,
+        entrants=entrants,
+        budget=request.budget,
+        sources=sources,
+        fingerprints=fingerprints,
+        where=where,
+        kind=search_kind(request.search),
+        seed=request.study_seed,
+        rule=selection_rule(request.selection_rule),
+    )
 
 
 def _refuse_changed(wanted: plan.Study, store: Store) -> None:
@@ -128,6 +144,21 @@ def _say_on_request(suite: tasks.Suite) -> None:
         print(f"left out, as their data does not ship: {', '.join(left)} (run one: --problem NAME)", file=sys.stderr)
 
 
+def _protocol(wanted: plan.Study) -> list[str]:
+    """What a study with a search does, in two lines."""
+    entries = wanted.suite.entries
+    tuning = len(plan.tuning(wanted))
+    evaluation = len(plan.evaluation(wanted))
+    seeds = sorted({entry.seeds for entry in entries})
+    ends = f"{seeds[0] - 1}" if len(seeds) == 1 else f"{seeds[0] - 1} to {seeds[-1] - 1}"
+    origin = wanted.kind if wanted.kind == "grid" else f"{wanted.kind}, study seed {wanted.seed}"
+    return [
+        f"tuning: {wanted.budget} configurations of each of {len(wanted.entrants)} entrants on {len(entries)} problem"
+        f"{'' if len(entries) == 1 else 's'} ({origin}; the first is the published defaults), {tuning} trials on a seed of their own",
+        f"evaluation: the best of each by {wanted.rule} on validation data, {evaluation} trials on seeds 0 to {ends}",
+    ]
+
+
 def _say_plan(wanted: plan.Study, store: Store, *, retry_failed: bool) -> None:
     """What a run would do, by problem; where tuning is not done, evaluation is counted as if the defaults had won."""
     tuning = plan.tuning(wanted)
@@ -143,5 +174,7 @@ def _say_plan(wanted: plan.Study, store: Store, *, retry_failed: bool) -> None:
                 grid.add_row(stage, entry.problem, str(len(here)), str(len(here) - len(todo)), str(len(todo)))
     console = Console()
     console.print(grid)
+    if wanted.budget > 1:
+        console.print("\n".join(_protocol(wanted)), markup=False, highlight=False)
     console.print(f"entrants: {', '.join(entrant.label for entrant in wanted.entrants)}", markup=False, highlight=False)
     console.print("dry run: nothing was written")

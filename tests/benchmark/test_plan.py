@@ -7,16 +7,12 @@ from pathlib import Path
 
 import pytest
 from msgspec import UNSET
-from msgspec.structs import replace
-from test_records import make
 
 import methods
 import tasks
 from benchmark import plan
 from benchmark.errors import UsageError
-from benchmark.plan import Entrant, Study, choose, choose_entrants, choose_methods, evaluation, parse_value, tuning, with_overrides
-from benchmark.records import Point
-from benchmark.search import propose
+from benchmark.plan import Entrant, Study, choose_entrants, choose_methods, evaluation, parse_value, tuning, with_overrides
 from methods.foreign import source
 
 
@@ -130,33 +126,6 @@ def test_a_pinned_hyperparameter_is_never_tuned_and_a_pinned_rate_is_used() -> N
     assert {spec.hyperparameters["alpha"] for spec in mine} == {0.5}
     assert {spec.learning_rate for spec in mine} == {0.25}
     assert len({spec.hyperparameters["lr"] for spec in mine}) == 6
-
-
-@pytest.mark.parametrize("name", methods.names())
-def test_proposals_are_legal_repeat_and_start_with_the_defaults(name: str) -> None:
-    card = methods.card(name)
-    own = card.resolve({})
-    assert propose(card, own, 1e-3, 0) == (own, 1e-3)
-    for trial in range(1, 12):
-        found, rate = propose(card, own, 1e-3, trial)
-        assert (found, rate) == propose(card, own, 1e-3, trial)
-        assert card.resolve(dict(found)) == found
-        assert 1e-4 <= rate <= 1e-2
-
-
-def test_the_best_validation_score_within_the_budget_is_chosen() -> None:
-    def tuned(trial: int, score: float | None, status: str = "ok") -> plan.RunRecord:
-        record = make(role="tune", seed=plan.TUNING_SEED, trial=trial)
-        point = Point(step=10, train_losses=[], validation_losses=[], weights=[], score=score, seconds=0.0)
-        return replace(record, curve=[point], selected_step=10, status=status, test={})
-
-    records = [tuned(0, 0.9), tuned(1, 0.2, "diverged"), tuned(2, 0.5), tuned(3, None), tuned(4, 0.5), tuned(5, 0.1)]
-    key = plan.group(records[0].spec)
-    assert choose(records, 5) == {key: 2}
-    assert choose(reversed(records), 5) == {key: 2}
-    assert choose(records, 6) == {key: 5}
-    assert choose(records[:1], 6) == {key: 0}
-    assert choose([], 6) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""A sweep from the command line: two stages, one command, resumable, and a table that says how its rows were chosen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import cli as command_line
+from benchmark.store import Store
+from tests.e2e.conftest import TINY, Cli
+from tests.e2e.test_study import results
+
+SWEEP = ["--methods", "gradnorm", "--problem", "wine", "--budget", 4, "--seeds", 2, "--executor", "inline"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite file, and in ``results`` what a sweep made of it."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+    command = [sys.executable, "-m", "benchmark", "sweep", "--suite", folder / "tiny.toml", *SWEEP, "--results", folder / "results"]
+    ran = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=300)
+    (folder / "said.txt").write_text(ran.stdout + ran.stderr, encoding="utf-8")
+    return folder
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def board(capsys: Capture, folder: Path, *flags: str) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(["leaderboard", "--format", "json", "--results", str(folder), *flags])
+    shown = capsys.readouterr()
+    assert exit_.value.code == 0, shown.err
+    return json.loads(shown.out)  # type: ignore[no-any-return]
+
+
+def test_a_sweep_tells_its_plan_and_its_rule_and_tunes_all_equally(swept: Path) -> None:
+    said = " ".join((swept / "said.txt").read_text(encoding="utf-8").split())
+    assert "tuning: 4 configurations of each of 4 entrants on 1 problem (quasi-random, study seed 0" in said
+    assert "24 trials on a seed of their own" in said
+    assert "the best of each by validation_delta_m on validation data, 12 trials on seeds 0 to 1" in said
+    assert "Selection rule: validation_delta_m" in said
+    records = Store(swept / "results").scan().records
+    tuned = [record for record in records if record.spec.role == "tune"]
+    assert len(tuned) == 24
+    assert {record.spec.trial for record in tuned} == set(range(4))
+    assert not any(record.test for record in tuned)
+    evaluated = [record for record in records if record.spec.role == "eval"]
+    assert {record.spec.seed for record in evaluated} == {0, 1}
+    assert not {record.spec.seed for record in tuned} & {0, 1}
+
+
+def test_the_leaderboard_makes_the_same_choice_from_the_records_alone(swept: Path, capsys: Capture) -> None:
+    shown = board(capsys, swept / "results")
+    assert {row["entrant"] for row in shown["rows"]} == {"gradnorm", "equal", "rlw", "single_task"}
+    assert all(row["complete"] for row in shown["rows"])
+    assert any("search over up to 4" in note and "validation_delta_m" in note for note in shown["notes"])
+    by_loss = board(capsys, swept / "results", "--selection-rule", "normalised_loss")
+    assert any("Selection rule: normalised_loss" in note for note in by_loss["notes"])
+
+
+def test_a_sweep_goes_on_wherever_it_was_stopped(swept: Path, cli: Cli, tmp_path: Path) -> None:
+    whole = results(swept / "results")
+    shutil.copytree(swept / "results", tmp_path / "results")
+    files = {path.stem: path for path in (tmp_path / "results").rglob("*.json")}
+    order = sorted(whole, key=lambda name: (whole[name][0].role == "eval", name))
+    for name in order[len(order) // 3 :]:  # in the midst of tuning
+        files[name].unlink()
+    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, "--results", tmp_path / "results")
+    assert ran.returncode == 0, ran.stderr
+    assert results(tmp_path / "results") == whole
+
+
+def test_more_budget_and_seeds_only_add_and_another_search_is_kept_apart(swept: Path, cli: Cli, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(swept / "results", folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    more = ["--budget", 5, "--seeds", 3]
+    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, *more, "--results", folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "6 trials to run, 24 already recorded" in ran.stderr
+    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, "--search", "grid", "--results", folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "6 already recorded" in ran.stderr  # the defaults: six, as single-task training is one a task
+    assert {path: path.read_bytes() for path in before} == before
+    gridded = board(capsys, folder, "--search", "grid")
+    assert any("search over up to 4 configurations, grid" in note for note in gridded["notes"])
+    assert any("search over up to 5 configurations, quasi-random" in note for note in board(capsys, folder)["notes"])
+
+
+def test_a_grid_of_pinned_values_is_one_command(cli: Cli) -> None:
+    """GradNorm's α (4 values) x 3 learning rates x 5 seeds: 60 trials, beside 25 of the baselines."""
+    grid = ["--set", "gradnorm.alpha=0.12,0.5,1.5,3", "--set", "gradnorm.learning_rate=3e-4,1e-3,3e-3"]
+    ran = cli("sweep", "--suite", "mixed", "--problem", "digits", "--methods", "gradnorm", *grid, "--seeds", 5, "--budget", 1, "--dry-run")
+    assert ran.returncode == 0, ran.stderr
+    assert "85         0      85" in ran.stdout
+    assert "tuning" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["sweep", "--search", "gird"], ["--search", "'gird'", "quasi-random, grid", "did you mean 'grid'"]),
+        (["sweep", "--selection-rule", "test"], ["--selection-rule", "validation_delta_m, normalised_loss"]),
+        (["sweep", "--study-seed", "-1"], ["--study-seed", "'-1'", "whole number"]),
+        (["sweep", "--budget", "0"], ["--budget", "'0'"]),
+        (["leaderboard", "--search", "random"], ["--search", "'random'"]),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(arguments)
+    said = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert len(said.splitlines()) == 1
+    assert all(part in said for part in parts), said
+    assert list(tmp_path.iterdir()) == []
