@@ -182,7 +182,13 @@ def show(
 
 @app.command()
 def plot(
-    name: Annotated[str, typer.Argument(metavar="PROBLEM|SUITE", help="What to train; of a suite, its problems with known fronts.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="PROBLEM|SUITE|sensitivity", help="What to train; of a suite, its problems with known fronts. Or the word."),
+    ],
+    of: Annotated[
+        str, typer.Argument(metavar="[METHOD.NAME]", help="After sensitivity: the score against this hyperparameter, from records alone.")
+    ] = "",
     methods: Annotated[
         str, typer.Option("--methods", "--method", metavar="a,b|FILE.py", help="Who trains; equal weights, or six for known fronts.")
     ] = "",
@@ -191,11 +197,22 @@ def plot(
     seeds: Annotated[str, typer.Option(metavar="N", help="Runs a method; 1, or 5 for known fronts.")] = "",
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; NAME.png in this folder.")] = None,
+    suite: Annotated[str, typer.Option(metavar="NAME", help="sensitivity: only records of this suite.")] = "",
+    problem: Annotated[list[str] | None, typer.Option(metavar="NAME", help="sensitivity: only this problem (repeatable).")] = None,
+    results: Results = RESULTS,
     data_dir: DataDir = None,
     offline: Offline = False,
 ) -> None:
-    """Train shortly and draw inputs, targets and predictions, or the ways to a known front."""
+    """Train shortly and draw inputs, targets and predictions, or the ways to a known front; or draw a hyperparameter's effect."""
     from benchmark.commands import flags
+
+    if name == "sensitivity":
+        from benchmark.commands.sensitivity import sensitivity
+
+        sensitivity(of, methods=methods, suite=suite, problems=problem or [], results=results, out=out)
+        return
+    if of:
+        flags.one_of("plot", name, ["sensitivity"])
     from benchmark.commands.plot import plot as execute
 
     execute(

@@ -73,7 +73,7 @@ def gallery(blocks: Sequence[Block], out: Path) -> None:
     widest = max(len(line) for _, line in lines)
     width = max(6.4, min(1.9 * widest, 13))
     heights = [_height(line, width) + (0.35 if heading else 0.0) for heading, line in lines]
-    with _figure(out, width, sum(heights)) as figure:
+    with page(out, width, sum(heights)) as figure:
         parts = np.atleast_1d(figure.subfigures(len(lines), 1, height_ratios=heights, hspace=0.02))
         for part, (heading, line) in zip(parts, lines, strict=True):
             if heading:
@@ -194,7 +194,7 @@ def trajectories(rows: Sequence[Mapping[str, Sequence[Trajectory]]], heading: st
     columns = list(rows[0])
     width, height = max(2.15 * len(columns) + 0.6, 6.4), 2.2 * len(rows) + 0.75
     wide = width > 9  # enough for the key in one line
-    with _figure(out, width, height if wide else height + 0.4) as figure:
+    with page(out, width, height if wide else height + 0.4) as figure:
         grid = figure.subplots(len(rows), len(columns), sharex="row", sharey="row", squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, (name, panels) in zip(line, row.items(), strict=True):
@@ -261,7 +261,7 @@ def _key(contours: bool, share: bool) -> list[Any]:
 
 
 @contextmanager
-def _figure(out: Path, width: float, height: float) -> Iterator[Any]:
+def page(out: Path, width: float, height: float) -> Iterator[Any]:
     """A figure of that many inches, written to ``out`` at the end; no window, and no state of pyplot's."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -90,8 +90,10 @@ def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str]
     return list(dict.fromkeys(found)), tuple(dict.fromkeys(sources))
 
 
-def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entrant, ...]:
+def choose_entrants(names: Sequence[str], settings: Iterable[str], *, searched: bool = False) -> tuple[Entrant, ...]:
     """One entrant a method, or one for every combination of the values that ``--set METHOD.NAME=V[,V...]`` gives.
+
+    A value that is the published default pins nothing, as the run is the same; but in a study that searches it keeps the default.
 
     Raises:
         UsageError: a setting that is not of that form, or for a method that is not in the study.
@@ -100,7 +102,7 @@ def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entr
     grids: dict[str, dict[str, list[Value]]] = {}
     for setting in settings:
         target, equals, values = setting.partition("=")
-        name, hyperparameter = _target(target.strip(), names)
+        name, hyperparameter = setting_of(target.strip(), names)
         if not (equals and hyperparameter and values.strip()):
             raise UsageError(f"--set {setting!r}: expected METHOD.HYPERPARAMETER=VALUE[,VALUE...], as in gradnorm.alpha=0.12,1.5")
         if name not in names:
@@ -115,7 +117,7 @@ def choose_entrants(names: Sequence[str], settings: Iterable[str]) -> tuple[Entr
         card = methods.card(name)
         grid = grids.get(name, {})
         for combination in itertools.product(*grid.values()):
-            pinned = [(k, v) for k, v in zip(grid, combination, strict=True) if v != _default(card, k)]
+            pinned = [(k, v) for k, v in zip(grid, combination, strict=True) if searched or v != _default(card, k)]
             entrants.append(Entrant(card, tuple(sorted(pinned))))
         missing = card.missing(grid)
         if missing:
@@ -134,7 +136,7 @@ def check_tasks(entrants: Iterable[Entrant], problem: tasks.ProblemCard) -> None
             raise UsageError(f"problem {problem.name}: {error} ({order}); choose problems with --problem") from error
 
 
-def _target(text: str, names: Sequence[str]) -> tuple[str, str]:
+def setting_of(text: str, names: Sequence[str]) -> tuple[str, str]:
     """Method and hyperparameter of a setting: they part at the first dot, of an adapted object at the first after its colon."""
     place, colon, rest = text.rpartition(":")
     name, _, hyperparameter = rest.partition(".")

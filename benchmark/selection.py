@@ -68,8 +68,17 @@ def _setting(spec: TrialSpec) -> Key:
     return (*where, s.steps, s.batch_size, s.halve_every, s.eval_every, s.selection, s.precision)
 
 
-def choose(records: Iterable[RunRecord], search: Search) -> dict[Key, Choice]:
-    """For every group of tuning trials the best one of the search; the lower index wins a tie, and a failed trial never does."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The finished trials of one search over one group, with what the rule says of each; lower is better."""
+
+    rule: Rule
+    """That which scored them."""
+    trials: list[tuple[RunRecord, float]]
+
+
+def scored(records: Iterable[RunRecord], search: Search) -> dict[Key, Scored]:
+    """Scores of all tuning trials of the search, group by group; a failed trial has none."""
     tuned = [record for record in records if record.spec.role == "tune" and search.holds(record.spec)]
     baselines = _baselines(tuned)
     groups: dict[Key, list[RunRecord]] = {}
@@ -78,15 +87,22 @@ def choose(records: Iterable[RunRecord], search: Search) -> dict[Key, Choice]:
             groups.setdefault(group(record.spec), []).append(record)
     found = {}
     for key, members in groups.items():
-        baseline = baselines.get(_setting(members[0].spec), {})
         rule, scores = search.rule, [loss_of(record) for record in members]
         if rule == "validation_delta_m":
-            deltas = _deltas(members, baseline)
+            deltas = _deltas(members, baselines.get(_setting(members[0].spec), {}))
             rule, scores = (rule, deltas) if deltas else ("normalised_loss", scores)
-        known = [(score, each.spec.trial, each.id, each) for score, each in zip(scores, members, strict=True) if score is not None]
+        known = [(record, score) for record, score in zip(members, scores, strict=True) if score is not None]
         if known:
-            found[key] = Choice(min(known, key=lambda one: one[:3])[-1], rule)
+            found[key] = Scored(rule, known)
     return found
+
+
+def choose(records: Iterable[RunRecord], search: Search) -> dict[Key, Choice]:
+    """For every group of tuning trials the best one of the search; the lower index wins a tie, and a failed trial never does."""
+    return {
+        key: Choice(min(of.trials, key=lambda one: (one[1], one[0].spec.trial, one[0].id))[0], of.rule)
+        for key, of in scored(records, search).items()
+    }
 
 
 def loss_of(record: RunRecord) -> float | None:

@@ -94,7 +94,7 @@ def planned(request: Request, console: Console) -> plan.Study:
     problems = [p for word in request.problems for p in word.split(",")]
     suite = plan.with_overrides(tasks.suite(request.suite), problems=problems, seeds=request.seeds)
     names, sources = plan.choose_methods(request.methods, baselines=request.baselines)
-    entrants = plan.choose_entrants(names, request.settings)
+    entrants = plan.choose_entrants(names, request.settings, searched=request.budget > 1)
     for entry in suite.entries:
         problem = tasks.problem(entry.problem)
         problem.require()

@@ -66,6 +66,12 @@ def test_a_grid_makes_one_entrant_a_combination_and_defaults_are_not_pinned() ->
     assert choose_entrants(["gradnorm"], ["gradnorm.alpha=1,1.0"])[0].label == "gradnorm(alpha=1.0)"
 
 
+def test_where_there_is_a_search_a_default_is_pinned_too() -> None:
+    """Else the row of α = 1.5 in a grid over α would be the best of a search over α."""
+    entrants = choose_entrants(["gradnorm"], ["gradnorm.alpha=0.12,1.5"], searched=True)
+    assert [entrant.label for entrant in entrants] == ["gradnorm(alpha=0.12)", "gradnorm(alpha=1.5)"]
+
+
 OBJECTS = (
     "import torch\ndef total(losses, power=1.0):\n    return losses.sum() ** power\nclass Needy:\n    def __init__(self, level): ...\n"
 )

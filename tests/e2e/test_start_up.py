@@ -40,6 +40,7 @@ def test_help_takes_under_0_3_s_of_cpu() -> None:
     [
         (["--help"], HEAVY),
         (["run", "--help"], HEAVY),
+        (["sweep", "--help"], HEAVY),
         (["plot", "--help"], HEAVY),
         (["list", "methods"], HEAVY),
         (["list", "problems"], HEAVY),

@@ -189,16 +189,23 @@ def test_set_makes_a_grid_and_a_budget_tunes(cli: Cli, tiny: Path, tmp_path: Pat
     assert cli("run", "--suite", tiny, *grid, "--executor", "inline", "--budget", 2).returncode == 0
     once = results(folder)
     tuned = [record for record in Store(folder).scan().records if record.spec.role == "tune"]
-    assert {(r.spec.entrant, r.spec.trial) for r in tuned} == {(e, i) for e in ("gradnorm", "gradnorm(alpha=0.12)") for i in (0, 1)}
+    assert {(r.spec.entrant, r.spec.trial) for r in tuned} == {
+        (e, i) for e in ("gradnorm(alpha=1.5)", "gradnorm(alpha=0.12)") for i in (0, 1)
+    }
     assert all(not record.test and record.validation for record in tuned)
-    assert {r.spec.hyperparameters["alpha"] for r in tuned if r.spec.entrant != "gradnorm"} == {0.12}
+    assert {(r.spec.entrant, r.spec.hyperparameters["alpha"]) for r in tuned} == {
+        ("gradnorm(alpha=1.5)", 1.5),
+        ("gradnorm(alpha=0.12)", 0.12),
+    }
     assert len({r.spec.learning_rate for r in tuned}) > 1
 
     assert cli("run", "--suite", tiny, *grid, "--executor", "inline", "--budget", 3).returncode == 0
     assert once.items() <= results(folder).items()
     for budget in ([], ["--budget", 3], ["--budget", 1]):
         shown = json.loads(cli("leaderboard", *budget, "--format", "json", "--results", folder).stdout)
-        assert {row["entrant"] for row in shown["rows"]} == {"gradnorm", "gradnorm(alpha=0.12)"}
+        searched = set() if budget == ["--budget", 1] else {"gradnorm(alpha=1.5)"}
+        assert {row["entrant"] for row in shown["rows"]} - {"gradnorm(alpha=1.5)"} == {"gradnorm", "gradnorm(alpha=0.12)"}
+        assert {row["entrant"] for row in shown["rows"]} >= searched
         assert any("search over up to 3" in note for note in shown["notes"]) == (budget != ["--budget", 1])
 
 
