@@ -32,7 +32,11 @@ Suite = Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to trai
 Methods = Annotated[str, typer.Option(metavar="a,b|all|FILE.py|MODULE:OBJECT", help="Who takes part; baselines always do.")]
 Seeds = Annotated[str, typer.Option(metavar="N", help="Evaluation seeds, in place of the suite's number.")]
 Budget = Annotated[str, typer.Option(metavar="N", help="Configurations to try a method; 1 is the published defaults.")]
-Search = Annotated[str, typer.Option(metavar="quasi-random|grid", help="How configurations are proposed.")]
+Search = Annotated[
+    str,
+    typer.Option(metavar="quasi-random|grid|optuna", help="How configurations are proposed; optuna: for exploring, in no leaderboard."),
+]
+Scheduler = Annotated[str, typer.Option(metavar="asha", help="With --search optuna: end early what does badly.")]
 StudySeed = Annotated[str, typer.Option(metavar="N", help="Another one proposes other configurations.")]
 SelectionRule = Annotated[str, typer.Option(metavar="validation_delta_m|normalised_loss", help="What chooses one of them.")]
 RULE = "validation_delta_m"
@@ -58,6 +62,7 @@ def run(
     settings: Settings = None,
     problem: Problems = None,
     search: Search = "quasi-random",
+    scheduler: Scheduler = "",
     study_seed: StudySeed = "0",
     selection_rule: SelectionRule = RULE,
     jobs: Jobs = "0",
@@ -84,6 +89,7 @@ def sweep(
     settings: Settings = None,
     problem: Problems = None,
     search: Search = "quasi-random",
+    scheduler: Scheduler = "",
     study_seed: StudySeed = "0",
     selection_rule: SelectionRule = RULE,
     jobs: Jobs = "0",

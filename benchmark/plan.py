@@ -13,7 +13,7 @@ import methods
 import tasks
 from benchmark.errors import UsageError
 from benchmark.records import Role, RunRecord, TrialSpec, Value
-from benchmark.search import Kind, propose
+from benchmark.search import ADAPTIVE, Adaptive, Kind, propose
 from benchmark.selection import DEFAULT, Choice, Rule, Search, choose, group
 
 TUNING_SEED = 1_000_000
@@ -52,12 +52,14 @@ class Study:
     """Of the data, by problem."""
     where: tasks.Locations = field(default_factory=tasks.Locations)
     """Where the workers may look for the data."""
-    kind: Kind = "quasi-random"
+    kind: Kind | Adaptive = "quasi-random"
     """How configurations are proposed."""
     seed: int = 0
     """Of the search."""
     rule: Rule = DEFAULT
     """How one of them is chosen."""
+    found: tuple[TrialSpec, ...] = ()
+    """The tuning trials of an adaptive search, which cannot be planned."""
 
     @property
     def search(self) -> Search:
@@ -196,8 +198,8 @@ def tuning(study: Study) -> list[TrialSpec]:
 
     A configuration that an earlier trial has is not tried again: it would give the same numbers, and the earlier trial wins a tie.
     """
-    found: list[TrialSpec] = []
-    for entry in study.suite.entries if study.budget > 1 else ():
+    found = list(study.found)
+    for entry in study.suite.entries if study.budget > 1 and study.kind not in ADAPTIVE else ():
         for entrant in study.entrants:
             tried = set()
             for trial in range(study.budget):
@@ -207,6 +209,16 @@ def tuning(study: Study) -> list[TrialSpec]:
                     found += _specs(study, entry, entrant, trial, (own, rate), "tune", TUNING_SEED)
                 tried.add(configuration)
     return found
+
+
+def defaults(study: Study, role: Role, seed: int) -> list[TrialSpec]:
+    """The published defaults of every entrant on every problem, with what the user pinned."""
+    return [
+        spec
+        for entry in study.suite.entries
+        for entrant in study.entrants
+        for spec in _specs(study, entry, entrant, 0, _configuration(study, entry, entrant, 0), role, seed)
+    ]
 
 
 def evaluation(study: Study, tuned: Iterable[RunRecord] = ()) -> list[TrialSpec]:
@@ -241,7 +253,9 @@ def _configuration(study: Study, entry: tasks.Entry, entrant: Entrant, trial: in
     card, pinned = entrant.card, dict(entrant.pinned)
     own = card.resolve({name: value for name, value in pinned.items() if name not in UNIVERSAL})
     rate = float(pinned.get("learning_rate", entry.learning_rate))
-    own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned), kind=study.kind, seed=study.seed)
+    if trial:
+        assert study.kind == "quasi-random" or study.kind == "grid"  # the trials of others are in ``found``
+        own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned), kind=study.kind, seed=study.seed)
     return own | ({"scale": pinned["scale"]} if "scale" in pinned else {}), rate
 
 

@@ -17,7 +17,8 @@ PROTOCOL = 1
 """Grows whenever the training loop or the evaluation would give other numbers for the same spec."""
 
 Role = Literal["tune", "eval"]
-Status = Literal["ok", "diverged", "degraded", "oom", "timeout", "error"]
+Status = Literal["ok", "diverged", "degraded", "oom", "timeout", "error", "stopped"]
+"""``stopped``: a scheduler ended the run early, as others were better."""
 Selection = Literal["best", "last"]
 Value = float | int | str | bool
 

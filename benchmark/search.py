@@ -20,6 +20,10 @@ Kind = Literal["quasi-random", "grid"]
 KINDS: tuple[Kind, ...] = ("quasi-random", "grid")
 """Searches of equal budgets: what they try does not depend on what came of earlier trials."""
 
+Adaptive = Literal["optuna", "asha"]
+ADAPTIVE: tuple[Adaptive, ...] = ("optuna", "asha")
+"""Searches that learn from the scores of earlier trials, or end trials early by them: for exploring, never for comparing."""
+
 RATE = "learning_rate"
 RATE_SPAN = 10.0
 """The learning rate is searched from the suite's over 10 to the suite's times 10."""

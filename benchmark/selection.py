@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from benchmark.records import FINISHED, MetricInfo, RunRecord, TrialSpec
-from benchmark.search import Kind
+from benchmark.search import ADAPTIVE, Adaptive, Kind
 
 Rule = Literal["validation_delta_m", "normalised_loss"]
 RULES: dict[Rule, str] = {
@@ -32,7 +32,7 @@ class Search:
     """Which trials compete, and what decides."""
 
     budget: int = 1
-    kind: Kind = "quasi-random"
+    kind: Kind | Adaptive = "quasi-random"
     seed: int = 0
     rule: Rule = DEFAULT
 
@@ -48,6 +48,11 @@ class Choice:
     record: RunRecord
     rule: Rule
     """That which decided."""
+
+
+def explored(spec: TrialSpec) -> bool:
+    """Whether an adaptive search proposed the configuration: such a trial takes no part in a comparison at equal budgets."""
+    return spec.search in ADAPTIVE
 
 
 def origin(spec: TrialSpec) -> tuple[str, int]:
@@ -163,7 +168,13 @@ def largest(records: Iterable[RunRecord], kind: Kind | None = None, seed: int | 
     sizes: Counter[tuple[str, int]] = Counter()
     for record in records:
         where = origin(record.spec)
-        if record.spec.role == "tune" and record.spec.trial and kind in (None, where[0]) and seed in (None, where[1]):
+        if (
+            record.spec.role == "tune"
+            and record.spec.trial
+            and not explored(record.spec)
+            and kind in (None, where[0])
+            and seed in (None, where[1])
+        ):
             sizes[where] = max(sizes[where], 1 + record.spec.trial)
     order = sorted(sizes, key=lambda where: (-sizes[where], where[0] != "quasi-random", where))
     if not order:
@@ -179,13 +190,18 @@ def shown(records: Iterable[RunRecord], search: Search) -> tuple[list[RunRecord]
     """
     records = list(records)
     chosen = choose(records, search) if search.budget > 1 else {}
-    evaluated = [record for record in records if record.spec.role == "eval"]
+    equal = [record for record in records if search.kind in ADAPTIVE or not explored(record.spec)]
+    evaluated = [record for record in equal if record.spec.role == "eval"]
     kept = []
     for record in evaluated:
         choice = chosen.get(group(record.spec))
         if record.spec.trial == (choice.record.spec.trial if choice else 0) and search.holds(record.spec):
             kept.append(record)
     notes = describe(search, chosen.values()) if search.budget > 1 else []
+    if len(equal) < len(records):
+        names = sorted({f"{record.spec.entrant} ({record.spec.search})" for record in records if explored(record.spec)})
+        count = len(records) - len(equal)
+        notes.append(f"{count} records of adaptive searches left out, as their budgets are not equal: {', '.join(names)}")
     lost = sorted({record.spec.entrant for record in evaluated} - {record.spec.entrant for record in kept})
     if lost:
         notes.append(f"no row for {', '.join(lost)}: their records belong to another search (--budget, --search, --selection-rule)")
@@ -199,6 +215,8 @@ def describe(search: Search, choices: Iterable[Choice]) -> list[str]:
         f"every row is the best of a search over up to {search.budget} configurations, {search.kind}{seeded}; --budget 1 shows the "
         f"published defaults. Selection rule: {search.rule}, the {RULES[search.rule]}; validation split only, on a seed of its own"
     ]
+    if search.kind in ADAPTIVE:
+        notes.append(f"explored by {search.kind}: not a comparison at equal budgets, and no leaderboard shows these rows")
     others: dict[str, set[str]] = {}
     for choice in choices:
         if choice.rule != search.rule:

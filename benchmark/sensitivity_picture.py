@@ -26,7 +26,7 @@ def sensitivity(panels: Sequence[Panel], heading: str, out: Path) -> None:
     }
     named = [label for label in labels if label]
     width = max(4.6 * columns, 6.4)
-    wide = max(1, int(width * 2 / (4 + max(map(len, named), default=0) / 7)))
+    wide = max(1, int(width / (0.6 + 0.065 * max(map(len, named), default=0))))
     height = 3.3 * rows + 0.8 + 0.2 * math.ceil(len(named) / wide)
     with page(out, width, height) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -35,10 +35,15 @@ def sensitivity(panels: Sequence[Panel], heading: str, out: Path) -> None:
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
+        notes = "\n".join(_notes(panels))
         if named:
+            look = {"frameon": False, "fontsize": 8, "alignment": "left", "title_fontproperties": {"size": 7}}
             handles = [_handle(label, *looks[label]) for label in named]
-            figure.legend(handles=handles, loc="outside lower left", ncols=min(wide, len(named)), frameon=False, fontsize=8)
-        figure.supxlabel("\n".join(_notes(panels)), x=0.01, ha="left", fontsize=7, color=GREY)
+            figure.legend(
+                handles=handles, loc="outside lower left", ncols=min(wide, len(named)), title=notes, **look
+            ).get_title().set_color(GREY)
+        else:
+            figure.supxlabel(notes, x=0.01, ha="left", fontsize=7, color=GREY)
 
 
 def _draw(axes: Any, panel: Panel, looks: dict[str, tuple[str, str, str]]) -> None:

@@ -94,6 +94,14 @@ def run(
     return tally
 
 
+def tune(
+    specs: Sequence[TrialSpec], study: Study, store: Store, executor: Executor, watchers: Sequence[Watcher] = (), *, device: str = "cpu"
+) -> None:
+    """Runs what is missing of these tuning trials, and nothing after them."""
+    todo = missing(specs, store)
+    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, Tally())
+
+
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
     """The records that a list of specs already has."""
     return [record for record in (readable(spec, store) for spec in specs) if record is not None]

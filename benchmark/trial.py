@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -20,7 +20,12 @@ def execute(job: Job) -> tuple[RunRecord, ...]:
     return tuple(_alone(spec, job) for spec in job.specs)
 
 
-def _alone(spec: TrialSpec, job: Job) -> RunRecord:
+def watched(job: Job, watch: Callable[[RunRecord], None]) -> RunRecord:
+    """Runs the one trial of a job; ``watch`` is given, after every evaluation, the record as it would be if the run were stopped there."""
+    return _alone(job.spec, job, watch)
+
+
+def _alone(spec: TrialSpec, job: Job, watch: Callable[[RunRecord], None] | None = None) -> RunRecord:
     run = Run(spec, tasks.problem(spec.problem).card)
     status: Status = "ok"
     message = ""
@@ -35,6 +40,9 @@ def _alone(spec: TrialSpec, job: Job) -> RunRecord:
                 methods.load(path)
             environment = machine.environment(device, spec.method)
             session = _opened(spec, job.where, device)
+            if watch is not None:
+                tell, seen = watch, environment
+                run.watch = lambda step: tell(_record(run, "stopped", f"stopped early, at step {step} of {spec.steps}", {}, seen, None))
             run.train_model(session)
         except Diverged as error:
             status, message = "diverged", str(error)

@@ -14,6 +14,8 @@ _EXTRAS = {
     "pyarrow": ("datasets", "hub"),
     "PIL": ("pillow", "hub"),
     "matplotlib": ("matplotlib", "plot"),
+    "ray": ("ray[tune]", "sweep"),
+    "optuna": ("optuna", "sweep"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import methods as registry
 import tasks
 from benchmark.errors import UsageError
-from benchmark.search import KINDS, Kind
+from benchmark.search import KINDS, Adaptive, Kind
 from benchmark.selection import RULES, Rule
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -51,6 +51,25 @@ def search_kind(text: str) -> Kind:
     """Raises UsageError for a search that is not known."""
     one_of("--search", text, KINDS)
     return next(kind for kind in KINDS if kind == text)
+
+
+def proposer(search: str, scheduler: str, budget: int) -> Kind | Adaptive:
+    """What proposes configurations. An adaptive search needs packages and a budget.
+
+    Raises:
+        UsageError: an unknown search or scheduler, or two that do not go together.
+        TaskError: a package is missing.
+    """
+    one_of("--search", search, [*KINDS, "optuna"])
+    one_of("--scheduler", scheduler, ["", "asha"])
+    if search != "optuna":
+        if scheduler:
+            raise UsageError(f"--scheduler {scheduler} ends trials by what came of others, as --search optuna does: add it, not {search}")
+        return search_kind(search)
+    if budget < 2:
+        raise UsageError("--search optuna with --budget 1: expected 2 or more, as the first configuration is the published defaults")
+    tasks.require(["ray", "optuna"], "--search optuna")
+    return "asha" if scheduler else "optuna"
 
 
 def selection_rule(text: str) -> Rule:

@@ -14,11 +14,12 @@ from rich.table import Table
 import methods as registry
 import tasks
 from benchmark import executors, plan, selection, study
-from benchmark.commands.flags import DEVICES, locations, one_of, search_kind, selection_rule
+from benchmark.commands.flags import DEVICES, locations, one_of, proposer, selection_rule
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
 from benchmark.executors import Resources
 from benchmark.progress import PreparingProgress, StudyProgress
+from benchmark.search import ADAPTIVE
 from benchmark.store import Store
 
 
@@ -43,6 +44,7 @@ class Request:
     data_dir: Path | None
     offline: bool
     search: str = "quasi-random"
+    scheduler: str = ""
     study_seed: int = 0
     selection_rule: str = selection.DEFAULT
 
@@ -73,6 +75,8 @@ def run(request: Request) -> None:
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
+            if wanted.kind in ADAPTIVE:
+                wanted = _explored(wanted, store, request, progress)
             tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
@@ -85,12 +89,23 @@ def run(request: Request) -> None:
     print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table", notes)
 
 
+def _explored(wanted: plan.Study, store: Store, request: Request, progress: StudyProgress) -> plan.Study:
+    """The study with the trials of its adaptive search: first the defaults, wherever trials run, then what Ray Tune makes of them."""
+    from benchmark.explore import explored  # torch
+
+    jobs = request.jobs or _cores()
+    with executors.create(request.executor, Resources(jobs=jobs, timeout=request.timeout)) as pool:
+        study.tune(plan.defaults(wanted, "tune", plan.TUNING_SEED), wanted, store, pool, [progress], device=request.device)
+    return explored(wanted, store, jobs, [progress], device=request.device, timeout=request.timeout)
+
+
 def planned(request: Request, console: Console) -> plan.Study:
     """The study that was asked for, its data at hand.
 
     Raises:
         UsageError, MethodError, TaskError: nothing like it is known, or its data cannot be had.
     """
+    kind, rule = proposer(request.search, request.scheduler, request.budget), selection_rule(request.selection_rule)
     problems = [p for word in request.problems for p in word.split(",")]
     suite = plan.with_overrides(tasks.suite(request.suite), problems=problems, seeds=request.seeds)
     names, sources = plan.choose_methods(request.methods, baselines=request.baselines)
@@ -110,9 +125,9 @@ def planned(request: Request, console: Console) -> plan.Study:
         sources=sources,
         fingerprints=fingerprints,
         where=where,
-        kind=search_kind(request.search),
+        kind=kind,
         seed=request.study_seed,
-        rule=selection_rule(request.selection_rule),
+        rule="normalised_loss" if kind in ADAPTIVE else rule,
     )
 
 
@@ -147,7 +162,8 @@ def _say_on_request(suite: tasks.Suite) -> None:
 def _protocol(wanted: plan.Study) -> list[str]:
     """What a study with a search does, in two lines."""
     entries = wanted.suite.entries
-    tuning = len(plan.tuning(wanted))
+    adaptive = wanted.kind in ADAPTIVE
+    tuning = wanted.budget * len(plan.defaults(wanted, "tune", plan.TUNING_SEED)) if adaptive else len(plan.tuning(wanted))
     evaluation = len(plan.evaluation(wanted))
     seeds = sorted({entry.seeds for entry in entries})
     ends = f"{seeds[0] - 1}" if len(seeds) == 1 else f"{seeds[0] - 1} to {seeds[-1] - 1}"

@@ -158,3 +158,26 @@ def test_a_table_shows_what_its_search_chose_and_says_how() -> None:
     assert any("no row for mgda" in note for note in notes)
     assert shown([*records, *evaluated], Search(1))[0] == evaluated[:2]
     assert shown([*records, *evaluated], Search(2, "grid"))[0] == evaluated[4:5]
+
+
+@pytest.mark.parametrize("kind", ["optuna", "asha"])
+def test_what_an_adaptive_search_made_is_in_no_table_of_equal_budgets(kind: str) -> None:
+    """However good it is, and even where it is all there is: it is counted and named, and neither chosen nor shown."""
+    scores = {"error": 0.1, "accuracy": 0.9}
+    fair = [tuned(0, 0.5, 1.0), tuned(1, 0.4, 0.9), *BASELINE]
+    found = [tuned(trial, 0.1, 0.1, 0.9, search=kind) for trial in range(1, 20)]
+    stopped = tuned(20, 0.01, 0.01, 0.99, search=kind, status="stopped")
+    evaluated = [make(test=scores, trial=1), make(test=scores, trial=1, search=kind), make(test=scores, trial=0)]
+    records = [*fair, *found, stopped, *evaluated]
+    assert largest(records) == Search(2)
+    assert picked(records, 100) == {"equal": 1}
+    for search in (Search(1), Search(2), Search(100), Search(100, "grid")):
+        kept, notes = shown(records, search)
+        assert evaluated[1] not in kept
+        assert any(note.startswith("21 records of adaptive searches left out") and f"equal ({kind})" in note for note in notes)
+    assert largest([*found, stopped]) == Search(1)
+    own = Search(100, "optuna" if kind == "optuna" else "asha", rule="normalised_loss")
+    assert picked(records, 100, kind=own.kind, rule=own.rule) == {"equal": 1}
+    kept, notes = shown(records, own)
+    assert kept == evaluated[1:2]
+    assert any("not a comparison at equal budgets" in note for note in notes)

@@ -14,6 +14,7 @@ import pytest
 from benchmark import cli as command_line
 from benchmark.store import Store
 from tests.e2e.conftest import TINY, Cli
+from tests.e2e.test_start_up import BLOCK
 from tests.e2e.test_study import results
 
 SWEEP = ["--methods", "gradnorm", "--problem", "wine", "--budget", 4, "--seeds", 2, "--executor", "inline"]
@@ -107,7 +108,11 @@ def test_a_grid_of_pinned_values_is_one_command(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["sweep", "--search", "gird"], ["--search", "'gird'", "quasi-random, grid", "did you mean 'grid'"]),
+        (["sweep", "--search", "gird"], ["--search", "'gird'", "quasi-random, grid, optuna", "did you mean 'grid'"]),
+        (["sweep", "--scheduler", "asha"], ["--scheduler asha", "--search optuna"]),
+        (["sweep", "--search", "optuna", "--scheduler", "median"], ["--scheduler", "'median'", "asha"]),
+        (["sweep", "--search", "optuna", "--budget", "1"], ["--search optuna", "--budget 1", "2 or more"]),
+        (["leaderboard", "--search", "optuna"], ["--search", "'optuna'", "quasi-random, grid"]),
         (["sweep", "--selection-rule", "test"], ["--selection-rule", "validation_delta_m, normalised_loss"]),
         (["sweep", "--study-seed", "-1"], ["--study-seed", "'-1'", "whole number"]),
         (["sweep", "--budget", "0"], ["--budget", "'0'"]),
@@ -125,3 +130,42 @@ def test_mistakes_are_one_line(
     assert len(said.splitlines()) == 1
     assert all(part in said for part in parts), said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["ray", "optuna"])
+def test_without_its_packages_an_adaptive_search_names_the_extra(missing: str, tmp_path: Path) -> None:
+    program = BLOCK.format(names={missing}) + "from benchmark.cli import main\nmain(['sweep', '--search', 'optuna'])"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert shown.returncode == 2
+    assert len(shown.stderr.splitlines()) == 1
+    assert "lossbench[sweep]" in shown.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", [[], ["--scheduler", "asha"]], ids=["optuna", "asha"])
+def test_an_adaptive_search_is_kept_marked_resumed_and_in_no_leaderboard(
+    scheduler: list[str], swept: Path, cli: Cli, tmp_path: Path, capsys: Capture
+) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("optuna")
+    folder, kind = tmp_path / "results", (scheduler or ["optuna"])[-1]
+    shutil.copytree(swept / "results", folder)
+    before = board(capsys, folder)
+    arguments = [*SWEEP, "--no-baselines", "--jobs", 2, "--results", folder, "--search", "optuna", *scheduler]
+    ran = cli("sweep", "--suite", swept / "tiny.toml", *arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{kind}: gradnorm on wine: 3 trials to run, 1 already recorded" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    found = {record.id: record for record in Store(folder).scan().records if record.spec.search == kind}
+    tuned = [record for record in found.values() if record.spec.role == "tune"]
+    assert sorted(record.spec.trial for record in tuned) == [1, 2, 3]
+    assert all(record.status == "ok" or (kind == "asha" and record.status == "stopped") for record in tuned)
+    assert not any(record.test for record in tuned)
+    more = cli("sweep", "--suite", swept / "tiny.toml", *arguments, "--budget", 5)
+    assert f"{kind}: gradnorm on wine: 1 trials to run, 4 already recorded" in more.stderr
+    again = {record.id: record for record in Store(folder).scan().records}
+    assert all(again[name] == record for name, record in found.items())
+    after = board(capsys, folder)
+    assert after["rows"] == before["rows"]
+    assert any("adaptive searches left out" in note and f"gradnorm ({kind})" in note for note in after["notes"])
