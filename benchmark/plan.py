@@ -211,6 +211,17 @@ def tuning(study: Study) -> list[TrialSpec]:
     return found
 
 
+def references(study: Study) -> list[TrialSpec]:
+    """The tuning trials that the others are measured against when one is chosen: single-task training, whether it takes part or not.
+
+    So the choice does not depend on who else was asked for, and a reader of the records makes the same one.
+    """
+    if study.budget == 1 or study.kind in ADAPTIVE:
+        return []
+    cards = [card for card in map(methods.card, methods.names()) if card.baseline and card.per_task]
+    return defaults(replace(study, entrants=tuple(map(Entrant, cards))), "tune", TUNING_SEED)
+
+
 def defaults(study: Study, role: Role, seed: int) -> list[TrialSpec]:
     """The published defaults of every entrant on every problem, with what the user pinned."""
     return [

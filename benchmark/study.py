@@ -84,7 +84,7 @@ def run(
     tally = Tally()
     stages: list[tuple[str, Callable[[], list[TrialSpec]]]] = [
         ("tuning", lambda: plan.tuning(study)),
-        ("evaluation", lambda: plan.evaluation(study, records_of(plan.tuning(study), store))),
+        ("evaluation", lambda: plan.evaluation(study, tuned(study, store))),
     ]
     for name, specs_of in stages:
         specs = specs_of()
@@ -105,6 +105,12 @@ def tune(
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
     """The records that a list of specs already has."""
     return [record for record in (readable(spec, store) for spec in specs) if record is not None]
+
+
+def tuned(study: Study, store: Store) -> list[RunRecord]:
+    """What is recorded of the tuning trials, and of those that they are measured against."""
+    specs = {spec.id: spec for spec in [*plan.tuning(study), *plan.references(study)]}
+    return records_of(specs.values(), store)
 
 
 def _run_stage(

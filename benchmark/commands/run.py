@@ -84,7 +84,7 @@ def run(request: Request) -> None:
     console.print(
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
-    tuned = study.records_of(plan.tuning(wanted), store)
+    tuned = study.tuned(wanted, store)
     notes = selection.describe(wanted.search, selection.choose(tuned, wanted.search).values()) if wanted.budget > 1 else []
     print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table", notes)
 
@@ -178,7 +178,7 @@ def _protocol(wanted: plan.Study) -> list[str]:
 def _say_plan(wanted: plan.Study, store: Store, *, retry_failed: bool) -> None:
     """What a run would do, by problem; where tuning is not done, evaluation is counted as if the defaults had won."""
     tuning = plan.tuning(wanted)
-    evaluation = plan.evaluation(wanted, study.records_of(tuning, store))
+    evaluation = plan.evaluation(wanted, study.tuned(wanted, store))
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("stage", "problem", "trials", "recorded", "to run"):
         grid.add_column(column, justify="left" if column in ("stage", "problem") else "right")

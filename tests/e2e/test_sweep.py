@@ -34,6 +34,15 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Capture = pytest.CaptureFixture[str]
 
 
+def sweep(capsys: Capture, swept: Path, folder: Path, *flags: object) -> tuple[str, str]:
+    """What a sweep in this process printed and said, in one line each."""
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(["sweep", "--suite", str(swept / "tiny.toml"), *map(str, [*SWEEP, *flags]), "--results", str(folder)])
+    shown = capsys.readouterr()
+    assert exit_.value.code == 0, shown.err
+    return " ".join(shown.out.split()), " ".join(shown.err.split())
+
+
 def board(capsys: Capture, folder: Path, *flags: str) -> dict[str, Any]:
     with pytest.raises(SystemExit) as exit_:
         command_line.main(["leaderboard", "--format", "json", "--results", str(folder), *flags])
@@ -67,42 +76,53 @@ def test_the_leaderboard_makes_the_same_choice_from_the_records_alone(swept: Pat
     assert any("Selection rule: normalised_loss" in note for note in by_loss["notes"])
 
 
-def test_a_sweep_goes_on_wherever_it_was_stopped(swept: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_sweep_goes_on_wherever_it_was_stopped(swept: Path, tmp_path: Path, capsys: Capture) -> None:
     whole = results(swept / "results")
     shutil.copytree(swept / "results", tmp_path / "results")
     files = {path.stem: path for path in (tmp_path / "results").rglob("*.json")}
     order = sorted(whole, key=lambda name: (whole[name][0].role == "eval", name))
     for name in order[len(order) // 3 :]:  # in the midst of tuning
         files[name].unlink()
-    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, "--results", tmp_path / "results")
-    assert ran.returncode == 0, ran.stderr
+    sweep(capsys, swept, tmp_path / "results")
     assert results(tmp_path / "results") == whole
 
 
-def test_more_budget_and_seeds_only_add_and_another_search_is_kept_apart(swept: Path, cli: Cli, tmp_path: Path, capsys: Capture) -> None:
+def test_more_budget_and_seeds_only_add_and_another_search_is_kept_apart(swept: Path, tmp_path: Path, capsys: Capture) -> None:
     folder = tmp_path / "results"
     shutil.copytree(swept / "results", folder)
     before = {path: path.read_bytes() for path in folder.rglob("*.json")}
-    more = ["--budget", 5, "--seeds", 3]
-    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, *more, "--results", folder)
-    assert ran.returncode == 0, ran.stderr
-    assert "6 trials to run, 24 already recorded" in ran.stderr
-    ran = cli("sweep", "--suite", swept / "tiny.toml", *SWEEP, "--search", "grid", "--results", folder)
-    assert ran.returncode == 0, ran.stderr
-    assert "6 already recorded" in ran.stderr  # the defaults: six, as single-task training is one a task
+    _, said = sweep(capsys, swept, folder, "--budget", 5, "--seeds", 3)
+    assert "6 trials to run, 24 already recorded" in said
+    _, said = sweep(capsys, swept, folder, "--search", "grid")
+    assert "6 already recorded" in said  # the defaults: six, as single-task training is one a task
     assert {path: path.read_bytes() for path in before} == before
     gridded = board(capsys, folder, "--search", "grid")
     assert any("search over up to 4 configurations, grid" in note for note in gridded["notes"])
     assert any("search over up to 5 configurations, quasi-random" in note for note in board(capsys, folder)["notes"])
 
 
-def test_a_grid_of_pinned_values_is_one_command(cli: Cli) -> None:
+def test_a_method_swept_without_baselines_is_chosen_against_those_that_are_recorded(swept: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Else the leaderboard would choose another configuration than the sweep, and have no row for it."""
+    folder = tmp_path / "results"
+    shutil.copytree(swept / "results", folder)
+    shown, _ = sweep(capsys, swept, folder, "--methods", "pcgrad", "--no-baselines")
+    assert "Selection rule: validation_delta_m" in shown
+    assert "chosen by normalised_loss" not in shown
+    found = board(capsys, folder)
+    assert {row["entrant"] for row in found["rows"]} == {"gradnorm", "pcgrad", "equal", "rlw", "single_task"}
+    assert all(row["complete"] for row in found["rows"])
+
+
+def test_a_grid_of_pinned_values_is_one_command(tmp_path: Path, capsys: Capture) -> None:
     """GradNorm's α (4 values) x 3 learning rates x 5 seeds: 60 trials, beside 25 of the baselines."""
     grid = ["--set", "gradnorm.alpha=0.12,0.5,1.5,3", "--set", "gradnorm.learning_rate=3e-4,1e-3,3e-3"]
-    ran = cli("sweep", "--suite", "mixed", "--problem", "digits", "--methods", "gradnorm", *grid, "--seeds", 5, "--budget", 1, "--dry-run")
-    assert ran.returncode == 0, ran.stderr
-    assert "85         0      85" in ran.stdout
-    assert "tuning" not in ran.stdout
+    study = ["--suite", "mixed", "--problem", "digits", "--methods", "gradnorm", "--seeds", "5", "--budget", "1"]
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(["sweep", *study, *grid, "--dry-run", "--results", str(tmp_path / "results")])
+    shown = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert "85         0      85" in shown
+    assert "tuning" not in shown
 
 
 @pytest.mark.parametrize(
