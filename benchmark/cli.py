@@ -25,6 +25,9 @@ RESULTS = Path("results")
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Local copies of data sets: DIR/PROBLEM, or the files in DIR itself.")
 ]
+Retries = Annotated[
+    str, typer.Option("--retries", metavar="N", help="Times to run a trial again that was lost with its worker, before that is its record.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
 
@@ -45,6 +48,7 @@ def run(
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")] = False,
     retry: Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")] = "",
+    retries: Retries = "1",
     baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -68,6 +72,7 @@ def run(
         results=results,
         dry_run=dry_run,
         retry=retry,
+        retries=flags.whole("--retries", retries, 0),
         baselines=baselines,
         data_dir=data_dir,
         offline=offline,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmark.executors import Fault, Job
 from benchmark.records import FINISHED, RunRecord, TrialSpec
 from benchmark.views import printable
 
@@ -78,6 +79,12 @@ class StudyProgress:
         self._bar = self._bars.add_task(name, total=len(todo), failed="", last="")
         self._failures.clear()
         self._start, self._ran, self._todo = time.monotonic(), 0, len(todo)
+
+    def started(self, job: Job) -> None:
+        """Nothing."""
+
+    def again(self, job: Job, fault: Fault) -> None:
+        """Nothing."""
 
     def seen(self, record: RunRecord) -> None:
         """Moves it."""

@@ -39,6 +39,7 @@ class Request:
     results: Path
     dry_run: bool
     retry: str
+    retries: int
     baselines: bool
     data_dir: Path | None
     offline: bool
@@ -68,7 +69,9 @@ def run(request: Request) -> None:
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
-            tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))
+            tally = study.run(
+                wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry), retries=request.retries
+            )
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise

@@ -10,27 +10,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmark.records import RunRecord
+from benchmark.records import RunRecord, timeless
 from benchmark.store import Store
 from tests.e2e.conftest import Cli
 
 QUICK = "equal,single_task,pcgrad,rlw,uncertainty"
 
 
-def results(folder: Path) -> dict[str, tuple[Any, ...]]:
+def results(folder: Path) -> dict[str, RunRecord]:
     """Of every record what must not depend on where and when it was made."""
     scan = Store(folder).scan()
     assert scan.damaged == []
-    return {record.id: essence(record) for record in scan.records}
-
-
-def essence(record: RunRecord) -> tuple[Any, ...]:
-    curve = [(p.step, p.train_losses, p.validation_losses, p.weights, p.score) for p in record.curve]
-    return record.spec, record.status, record.message, curve, record.selected_step, record.validation, record.test, record.events
+    return {record.id: timeless(record) for record in scan.records}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +154,7 @@ def test_failing_methods_of_a_users_file_are_rows_and_the_study_goes_on(cli: Cli
     assert found["explodes"].status == "diverged"
     assert found["hangs"].status == "timeout"
     assert found["dies"].status in ("error", "oom")
+    assert found["dies"].message.endswith("tried 2 times")
     assert found["honest"].status == found["equal"].status == "ok"
     rows = json.loads(cli("leaderboard", "--format", "json", "--results", folder).stdout)["rows"]
     ranked = [row["entrant"] for row in rows if row["rank"] is not None]
