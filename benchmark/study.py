@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import methods
+import tasks
 from benchmark import plan
 from benchmark.executors import Executor, Fault, Job, Outcome
 from benchmark.plan import Study
@@ -51,6 +53,15 @@ def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = Fa
         if record is None or (retry_failed and record.status not in FINISHED):
             todo[spec.id] = spec
     return list(todo.values())
+
+
+def room(specs: Iterable[TrialSpec]) -> int:
+    """Bytes that the records of these trials will take, about: what surrounds a curve, its points, and what a file's last block leaves."""
+    total = 0
+    for spec in specs:
+        tasks_ = len(tasks.problem(spec.problem).card.tasks)
+        total += 3000 + 500 * tasks_ + math.ceil(spec.steps / spec.eval_every) * (120 + 75 * tasks_) + 2048
+    return total
 
 
 def readable(spec: TrialSpec, store: Store) -> RunRecord | None:

@@ -17,9 +17,9 @@ from benchmark import executors, plan, study
 from benchmark.commands.flags import DEVICES, locations, one_of
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
-from benchmark.executors import Resources
+from benchmark.executors import ExecutorError, Resources
 from benchmark.progress import PreparingProgress, StudyProgress
-from benchmark.store import Store
+from benchmark.store import Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ def run(request: Request) -> None:
     if request.dry_run:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
-    store.check_writable()
+    specs = [*plan.tuning(wanted), *plan.evaluation(wanted, study.records_of(plan.tuning(wanted), store))]
+    store.check_writable(study.room(study.missing(specs, store, retry_failed=bool(request.retry))))
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
@@ -75,6 +76,9 @@ def run(request: Request) -> None:
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise
+        except (StoreError, ExecutorError) as error:
+            kept = f"the study stopped, and what finished is in {request.results}: once that is mended, the same command goes on from there"
+            raise type(error)(f"{error}; {kept}") from error
     console.print(
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
