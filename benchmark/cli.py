@@ -107,6 +107,18 @@ def leaderboard(
     execute(suite=suite, output=output, budget=flags.whole("--budget", budget, 1) if budget else None, results=results)
 
 
+@app.command()
+def status(
+    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; the last study of each by default.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again until it is complete.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Say what of a study is done, running, failed and missing, and for how long yet."""
+    from benchmark.commands.status import status as execute
+
+    execute(suite=suite, watch=watch, results=results)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="methods|suites|problems", help="What to list.")],

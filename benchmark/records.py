@@ -211,3 +211,24 @@ def timeless(record: RunRecord) -> RunRecord:
 def same(a: RunRecord, b: RunRecord) -> bool:
     """Whether two records are equal but for the clock and the place."""
     return timeless(a) == timeless(b)
+
+
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """Of a record, what an overview needs; five times as fast to read, and not checked."""
+
+    id: str
+    status: Status
+    cost: Cost | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """That the trial took."""
+        return None if self.cost is None else self.cost.train + self.cost.method + self.cost.evaluation
+
+
+def decode_brief(data: bytes) -> Brief:
+    """Raises BadRecord for what is no whole JSON, or lacks one of these."""
+    try:
+        return msgspec.json.decode(data, type=Brief)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRecord(f"not a record: {error}") from error

@@ -172,6 +172,13 @@ def _recorded(outcome: Outcome, attempt: int) -> tuple[RunRecord, ...]:
     return tuple(failure(spec, fault.status, fault.message + tried, fault.seconds) for spec in outcome.job.specs)
 
 
+def name_of(specs: Sequence[TrialSpec]) -> str:
+    """What a reader calls these trials, one or some that differ in their seed alone."""
+    first = specs[0]
+    seeds = f"seeds {first.seed} to {specs[-1].seed}" if len(specs) > 1 else f"seed {first.seed}"
+    return f"{first.entrant} on {first.problem}, " + (f"trial {first.trial}" if first.role == "tune" else seeds)
+
+
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:
     """What of the user's a trial's method comes from; a worker that loads nothing stays clean and is used again."""
     source = methods.find(spec.method)

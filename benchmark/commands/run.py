@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from rich.table import Table
 import methods as registry
 import tasks
 from benchmark import executors, plan, study
+from benchmark.beacon import Beacon, key_of
 from benchmark.commands.flags import DEVICES, locations, one_of
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
 from benchmark.executors import ExecutorError, Resources
 from benchmark.progress import PreparingProgress, StudyProgress
+from benchmark.records import TrialSpec
 from benchmark.store import Store, StoreError
 
 
@@ -65,13 +68,14 @@ def run(request: Request) -> None:
     if request.dry_run:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
-    specs = [*plan.tuning(wanted), *plan.evaluation(wanted, study.records_of(plan.tuning(wanted), store))]
-    store.check_writable(study.room(study.missing(specs, store, retry_failed=bool(request.retry))))
+    trials = functools.partial(_trials, wanted, store)
+    store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
-    with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
+    beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs, trials)
+    with StudyProgress(console) as progress, beacon, executors.create(request.executor, resources) as pool:
         try:
             tally = study.run(
-                wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry), retries=request.retries
+                wanted, store, pool, [progress, beacon], device=request.device, retry_failed=bool(request.retry), retries=request.retries
             )
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
@@ -105,6 +109,17 @@ def planned(request: Request, console: Console) -> plan.Study:
     if not problems:
         _say_on_request(tasks.suite(request.suite))
     return plan.Study(suite=suite, entrants=entrants, budget=request.budget, sources=sources, fingerprints=fingerprints, where=where)
+
+
+def _trials(wanted: plan.Study, store: Store) -> list[TrialSpec]:
+    """All that the study is made of, as far as its tuning has decided it."""
+    tuning = plan.tuning(wanted)
+    return tuning + plan.evaluation(wanted, study.records_of(tuning, store))
+
+
+def _key(wanted: plan.Study) -> str:
+    entries = [(entry.problem, entry.seeds, entry.steps) for entry in wanted.suite.entries]
+    return key_of(wanted.suite.name, entries, [entrant.label for entrant in wanted.entrants], wanted.budget)
 
 
 def _refuse_changed(wanted: plan.Study, store: Store) -> None:
