@@ -70,9 +70,9 @@ def run(request: Request) -> None:
         return
     trials = functools.partial(_trials, wanted, store)
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
-    resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
+    resources = Resources(jobs=1 if request.executor == "inline" else request.jobs or _cores(), timeout=request.timeout)
     beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs, trials)
-    with StudyProgress(console) as progress, beacon, executors.create(request.executor, resources) as pool:
+    with StudyProgress(console, resources.jobs) as progress, beacon, executors.create(request.executor, resources) as pool:
         try:
             tally = study.run(
                 wanted, store, pool, [progress, beacon], device=request.device, retry_failed=bool(request.retry), retries=request.retries
