@@ -109,7 +109,7 @@ class StudyProgress(Watcher):
         self._time.lose(job)
         self._lost += 1
         if self._lost <= 3:
-            self._console.print(f"  {escape(printable(f'{name_of(job.specs)}: {fault.message}; it will be run again'))}", highlight=False)
+            self._console.print(f"  {escape(printable(f'to run again: {name_of(job.specs)}: {fault.message}'))}", highlight=False)
 
     def seen(self, record: RunRecord) -> None:
         """Moves the bar."""

@@ -35,6 +35,8 @@ VICTIMS = {"driver": 0.5, "worker": 0.4, "helper": 0.1}
 """Who is killed how often; of those that are not there at the moment, the next."""
 START = 0.25
 """Share of the kills that come while the study starts; the others after its first trial has begun."""
+LATEST = 8
+"""Trials that may begin before the next kill: counted, so that a slow machine is not shot at more often than it gets anywhere."""
 SUITE = """
 name = "shot"
 version = 1
@@ -207,8 +209,9 @@ def _wait_for_moment(driver: Driver, moments: random.Random) -> None:
     if moments.random() < START:
         until(lambda: not driver.running, moments.uniform(0.0, 4.0))
     else:
-        until(lambda: driver.started() or not driver.running, 300.0)
-        until(lambda: not driver.running, moments.uniform(0.0, 1.5))
+        more = len(begun(driver.log)) + moments.randint(1, LATEST)
+        until(lambda: len(begun(driver.log)) >= more or not driver.running, 300.0)
+        until(lambda: not driver.running, moments.uniform(0.0, 0.5))
 
 
 def _pick(driver: Driver, victims: Sequence[str], moments: random.Random) -> tuple[str, int] | None:

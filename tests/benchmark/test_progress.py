@@ -118,7 +118,7 @@ def test_what_was_lost_to_the_machine_is_said_a_few_times() -> None:
         for seed in range(10):
             progress.again(Job((trial("a", 1.0, seed).spec,), "cpu"), KILLED)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1:] == [f"  a on digits, seed {seed}: worker died: signal 9 (SIGKILL); it will be run again" for seed in range(3)]
+    assert lines[1:] == [f"  to run again: a on digits, seed {seed}: worker died: signal 9 (SIGKILL)" for seed in range(3)]
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -244,22 +243,6 @@ def test_a_method_file_that_changed_under_its_records_is_refused(cli: Cli, tiny:
     assert "raise version=" in refused.stderr
     path.write_text("import torch\nimport methods\n" + text.replace("version=1", "version=2"), encoding="utf-8")
     assert cli(*command).returncode == 0
-
-
-@pytest.mark.slow
-def test_kill_9_at_random_moments_loses_and_repeats_nothing(undisturbed: Path, tiny: Path, tmp_path: Path) -> None:
-    folder, moments = tmp_path / "results", random.Random(0)
-    command = [sys.executable, "-m", "benchmark", "run", "--suite", str(tiny), "--methods", QUICK, "--results", str(folder), "--jobs", "2"]
-    for _ in range(12):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=moments.uniform(0.5, 6.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert results(folder).items() <= results(undisturbed).items()
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    assert results(folder) == results(undisturbed)
 
 
 @pytest.mark.parametrize("output", ["table", "md", "csv", "json"])
