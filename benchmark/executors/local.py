@@ -134,12 +134,23 @@ class LocalExecutor:
                     elif job is not None:
                         yield Outcome(job, fault=Fault(gone.status, gone.message, gone.seconds, gone.machine))
                 case reply:
-                    foreign = job is None or bool(job.sources)
-                    if foreign:  # a user's code may have changed anything in its process, or left a child that answers for it
+                    outcome = judge(job, reply) if job is not None else None
+                    if outcome is None or _spoilt(outcome):
                         worker.kill()
                         self._dismiss([worker])
-                    if job is not None:
-                        yield judge(job, reply)
+                    if outcome is not None:
+                        yield outcome
+
+
+def _spoilt(outcome: Outcome) -> bool:
+    """Whether the worker must not run another trial.
+
+    A user's code may have changed anything in its process, or left a child that answers for it. And a CUDA context does not recover from
+    a fault in a kernel: every later trial in that process would fail too.
+    """
+    job = outcome.job
+    failed = outcome.fault is not None or any(record.status in ("error", "oom") for record in outcome.records)
+    return bool(job.sources) or (failed and job.device != "cpu")
 
 
 def _seconds_until(deadline: float) -> float | None:
