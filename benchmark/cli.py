@@ -25,6 +25,9 @@ RESULTS = Path("results")
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Local copies of data sets: DIR/PROBLEM, or the files in DIR itself.")
 ]
+Retries = Annotated[
+    str, typer.Option("--retries", metavar="N", help="Times to run a trial again that was lost with its worker, before that is its record.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
 
@@ -72,6 +75,7 @@ def run(
     results: Results = RESULTS,
     dry_run: DryRun = False,
     retry: Retry = "",
+    retries: Retries = "1",
     baselines: Baselines = True,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -99,6 +103,7 @@ def sweep(
     results: Results = RESULTS,
     dry_run: DryRun = False,
     retry: Retry = "",
+    retries: Retries = "1",
     baselines: Baselines = True,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -107,7 +112,7 @@ def sweep(
     _study(**locals())
 
 
-def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str, **others: Any) -> None:
+def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str, retries: str, **others: Any) -> None:
     """What run and sweep do with their flags."""
     from benchmark.commands import flags
     from benchmark.commands.run import Request
@@ -122,6 +127,7 @@ def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str,
         problems=problems,
         jobs=flags.whole("--jobs", jobs, 0),
         timeout=flags.positive("--timeout", timeout),
+        retries=flags.whole("--retries", retries, 0),
         **others,
     )
     execute(request)
@@ -163,6 +169,18 @@ def leaderboard(
         study_seed=flags.whole("--study-seed", study_seed, 0) if study_seed else None,
         rule=selection_rule,
     )
+
+
+@app.command()
+def status(
+    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; the last study of each by default.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again until it is complete.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Say what of a study is done, running, failed and missing, and for how long yet."""
+    from benchmark.commands.status import status as execute
+
+    execute(suite=suite, watch=watch, results=results)
 
 
 @app.command(name="list")

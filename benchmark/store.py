@@ -6,9 +6,11 @@ store that is not there creates nothing, and a record that cannot be believed is
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +22,10 @@ from benchmark.records import BadRecord, RunRecord, TrialSpec, decode, encode
 _NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 _STALE = 3600.0
 """Seconds after which a temporary file cannot belong to a writer that is still at work: a write takes milliseconds."""
+
+
+_PROBE = 1 << 16
+"""Bytes written to see whether a disk takes any: more than what a file system may keep beside a name."""
 
 
 class StoreError(Exception):
@@ -132,27 +138,40 @@ class Store:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
         return path
 
-    def check_writable(self) -> None:
+    def check_writable(self, need: int = 0) -> None:
         """Creates the store, proves that it can be written, and clears temporary files that killed runs left behind.
 
+        Args:
+            need: bytes that what is coming will take.
+
         Raises:
-            StoreError: not writable; ask before anything runs.
+            StoreError: not writable, full, or with less room than that; ask before anything runs.
         """
         probe = self._records / f".probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
         try:
             self._records.mkdir(parents=True, exist_ok=True)
-            probe.touch(exist_ok=False)
-            probe.unlink()
+            try:
+                with open(probe, "xb") as file:
+                    file.write(bytes(_PROBE))
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
+            free = shutil.disk_usage(self._records).free
             oldest = time.time() - _STALE
             for left in self._records.rglob(".*.tmp"):
                 with suppress(FileNotFoundError):  # another process cleared it first
                     if left.stat().st_mtime < oldest:
                         left.unlink()
         except OSError as error:
-            raise StoreError(f"cannot write to {self.root}: {error.strerror}; choose another folder or mend its permissions") from error
+            remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend its permissions"
+            raise StoreError(f"cannot write to {self.root}: {error.strerror}; choose another folder or {remedy}") from error
+        if free < need:
+            room = f"the records to come take about {need / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
+            raise StoreError(f"not enough room in {self.root}: {room}; choose another folder or make room")
 
     def _read(self, path: Path) -> RunRecord:
         """Raises BadRecord for what cannot be read or believed, FileNotFoundError for what is not there."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import methods
+import tasks
 from benchmark import plan
-from benchmark.executors import Executor, Job
+from benchmark.executors import Executor, Fault, Job, Outcome
 from benchmark.plan import Study
 from benchmark.records import FINISHED, BadRecord, RunRecord, TrialSpec
 from benchmark.store import Store
@@ -20,6 +22,12 @@ class Watcher(Protocol):
 
     def stage(self, name: str, todo: Sequence[TrialSpec], done: int) -> None:
         """A stage begins: what will run, and how many of it are recorded already."""
+
+    def started(self, job: Job) -> None:
+        """Trials are under way; not every executor tells."""
+
+    def again(self, job: Job, fault: Fault) -> None:
+        """Trials were lost to the machine and will be run again in this stage."""
 
     def seen(self, record: RunRecord) -> None:
         """A trial has ended and is in the store."""
@@ -45,6 +53,15 @@ def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = Fa
         if record is None or (retry_failed and record.status not in FINISHED):
             todo[spec.id] = spec
     return list(todo.values())
+
+
+def room(specs: Iterable[TrialSpec]) -> int:
+    """Bytes that the records of these trials will take, about: what surrounds a curve, its points, and what a file's last block leaves."""
+    total = 0
+    for spec in specs:
+        tasks_ = len(tasks.problem(spec.problem).card.tasks)
+        total += 3000 + 500 * tasks_ + math.ceil(spec.steps / spec.eval_every) * (120 + 75 * tasks_) + 2048
+    return total
 
 
 def readable(spec: TrialSpec, store: Store) -> RunRecord | None:
@@ -75,8 +92,11 @@ def run(
     *,
     device: str = "cpu",
     retry_failed: bool = False,
+    retries: int = 0,
 ) -> Tally:
     """Tuning trials first (if the budget is above 1), then the chosen configurations on the evaluation seeds.
+
+    A trial that is lost to a fault of the machine (:attr:`Fault.machine`) is run again up to ``retries`` times before that is recorded.
 
     Raises:
         KeyboardInterrupt: passed on; every record that was finished is kept.
@@ -90,7 +110,7 @@ def run(
         specs = specs_of()
         todo = missing(specs, store, retry_failed=retry_failed)
         tally.reused += len(specs) - len(todo)
-        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watchers, device, tally)
+        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, tally)
     return tally
 
 
@@ -122,25 +142,55 @@ def _run_stage(
     executor: Executor,
     watchers: Sequence[Watcher],
     device: str,
+    retries: int,
     tally: Tally,
 ) -> None:
     if not todo:
         return
-    from benchmark.trial import failure  # imports torch, which a finished study has no need of
-
     for watcher in watchers:
         watcher.stage(name, todo, done)
-    for outcome in executor.run([Job((spec,), device, sources_of(spec, study.sources), study.where) for spec in todo]):
-        records, fault = outcome.records, outcome.fault
-        if fault is not None:
-            records = tuple(failure(spec, fault.status, fault.message, fault.seconds) for spec in outcome.job.specs)
-        for record in records:
-            store.save(record)
-            tally.ran += 1
-            if record.status not in FINISHED:
-                tally.failed.append(record)
-            for watcher in watchers:
-                watcher.seen(record)
+
+    def started(job: Job) -> None:
+        for watcher in watchers:
+            watcher.started(job)
+
+    jobs = [Job((spec,), device, sources_of(spec, study.sources), study.where) for spec in todo]
+    for attempt in range(1, retries + 2):
+        lost: list[Job] = []
+        for outcome in executor.run(jobs, started):
+            if outcome.fault is not None and outcome.fault.machine and attempt <= retries:
+                lost.append(outcome.job)
+                for watcher in watchers:
+                    watcher.again(outcome.job, outcome.fault)
+                continue
+            for record in _recorded(outcome, attempt):
+                store.save(record)
+                tally.ran += 1
+                if record.status not in FINISHED:
+                    tally.failed.append(record)
+                for watcher in watchers:
+                    watcher.seen(record)
+        jobs = lost  # after the others: what took the worker's memory may have ended by then
+        if not jobs:
+            break
+
+
+def _recorded(outcome: Outcome, attempt: int) -> tuple[RunRecord, ...]:
+    """The records of an outcome; a fault makes its own, which say how often the machine was at fault."""
+    fault = outcome.fault
+    if fault is None:
+        return outcome.records
+    from benchmark.trial import failure  # imports torch, which a study without faults has no need of here
+
+    tried = f"; tried {attempt} times" if fault.machine and attempt > 1 else ""
+    return tuple(failure(spec, fault.status, fault.message + tried, fault.seconds) for spec in outcome.job.specs)
+
+
+def name_of(specs: Sequence[TrialSpec]) -> str:
+    """What a reader calls these trials, one or some that differ in their seed alone."""
+    first = specs[0]
+    seeds = f"seeds {first.seed} to {specs[-1].seed}" if len(specs) > 1 else f"seed {first.seed}"
+    return f"{first.entrant} on {first.problem}, " + (f"trial {first.trial}" if first.role == "tune" else seeds)
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:

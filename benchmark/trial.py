@@ -14,6 +14,9 @@ from benchmark.executors import Job
 from benchmark.records import Cost, MetricInfo, RunRecord, Status, TrialSpec
 from benchmark.train import Diverged, Run, finite
 
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What RuntimeErrors say where memory ran out: torch's allocator on the CPU, the CUDA driver and cuBLAS have no exception of their own."""
+
 
 def execute(job: Job) -> tuple[RunRecord, ...]:
     """Runs the trials of a job on one thread and says how each went."""
@@ -49,7 +52,7 @@ def _alone(spec: TrialSpec, job: Job, watch: Callable[[RunRecord], None] | None 
         except (torch.OutOfMemoryError, MemoryError) as error:
             status, message = "oom", one_line(error)
         except Exception as error:  # noqa: BLE001 - whatever a method or problem raises is the trial's outcome, recorded with its reason
-            status, message = ("oom" if "can't allocate memory" in str(error) else "error"), one_line(error)
+            status, message = ("oom" if any(words in str(error) for words in NO_MEMORY) else "error"), one_line(error)
     events = {**(session.events if session else {}), **(run.balancer.events if run.balancer else {})}
     if status == "ok" and any(event.endswith("_gap") for event in events):
         status, message = "degraded", f"the solver missed its certificate: {events}"

@@ -45,7 +45,7 @@ def measured(problem: str, methods: Sequence[str], seeds: int, store: Store, job
         sources=(),
         fingerprints={problem: tasks.problem(problem).fingerprint()},
     )
-    with StudyProgress(console) as progress, executors.create("local", Resources(jobs, timeout)) as pool:
+    with StudyProgress(console, jobs) as progress, executors.create("local", Resources(jobs, timeout)) as pool:
         study.run(wanted, store, pool, [progress], device="cpu")
     specs = plan.evaluation(wanted)
     seconds = cpu_seconds(next(spec for spec in specs if spec.method == REFERENCE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from rich.table import Table
 import methods as registry
 import tasks
 from benchmark import executors, plan, selection, study
+from benchmark.beacon import Beacon, key_of
 from benchmark.commands.flags import DEVICES, locations, one_of, proposer, selection_rule
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
-from benchmark.executors import Resources
+from benchmark.executors import ExecutorError, Resources
 from benchmark.progress import PreparingProgress, StudyProgress
+from benchmark.records import TrialSpec
 from benchmark.search import ADAPTIVE
-from benchmark.store import Store
+from benchmark.store import Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Request:
     results: Path
     dry_run: bool
     retry: str
+    retries: int
     baselines: bool
     data_dir: Path | None
     offline: bool
@@ -69,18 +73,25 @@ def run(request: Request) -> None:
     if request.dry_run:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
-    store.check_writable()
+    trials = functools.partial(_trials, wanted, store)
+    store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
     if wanted.budget > 1:
         console.print("\n".join(_protocol(wanted)), markup=False, highlight=False)
-    resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
-    with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
+    resources = Resources(jobs=1 if request.executor == "inline" else request.jobs or _cores(), timeout=request.timeout)
+    beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs, trials)
+    with StudyProgress(console, resources.jobs) as progress, beacon, executors.create(request.executor, resources) as pool:
         try:
             if wanted.kind in ADAPTIVE:
                 wanted = _explored(wanted, store, request, progress)
-            tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))
+            tally = study.run(
+                wanted, store, pool, [progress, beacon], device=request.device, retry_failed=bool(request.retry), retries=request.retries
+            )
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise
+        except (StoreError, ExecutorError) as error:
+            kept = f"the study stopped, and what finished is in {request.results}: once that is mended, the same command goes on from there"
+            raise type(error)(f"{error}; {kept}") from error
     console.print(
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
@@ -129,6 +140,17 @@ def planned(request: Request, console: Console) -> plan.Study:
         seed=request.study_seed,
         rule="normalised_loss" if kind in ADAPTIVE else rule,
     )
+
+
+def _trials(wanted: plan.Study, store: Store) -> list[TrialSpec]:
+    """All that the study is made of, as far as its tuning has decided it."""
+    tuning = plan.tuning(wanted)
+    return tuning + plan.evaluation(wanted, study.tuned(wanted, store))
+
+
+def _key(wanted: plan.Study) -> str:
+    entries = [(entry.problem, entry.seeds, entry.steps) for entry in wanted.suite.entries]
+    return key_of(wanted.suite.name, entries, [entrant.label for entrant in wanted.entrants], wanted.budget)
 
 
 def _refuse_changed(wanted: plan.Study, store: Store) -> None:

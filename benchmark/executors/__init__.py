@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self, cast
@@ -48,6 +48,9 @@ class Fault:
     """One line."""
     seconds: float
     """Wall clock between handing out the job and losing it."""
+    machine: bool = False
+    """Whether the fault may be the machine's (a worker killed or lost, a node gone) and so worth another try; a trial that raised or took
+    too long would do so again."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,18 @@ class Outcome:
     fault: Fault | None = None
 
 
+Started = Callable[[Job], None]
+"""Told of a job that is now under way; called where the executor's iterator is read."""
+
+
 class Executor(Protocol):
     """Runs jobs. A context manager: leaving it, however that happens, leaves no worker behind."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], started: Started | None = None) -> Iterator[Outcome]:
         """Yields one outcome per job, in the order of completion. Closing the iterator early abandons what has not completed.
+
+        ``started`` hears of a job when it is handed out; of one whose worker did not live to see it, again. An executor that does not know
+        never calls it.
 
         Raises:
             ExecutorError: the work cannot be imported, or a worker does not start.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from benchmark.executors import ExecutorError, Job, Outcome, Resources
+from benchmark.executors import ExecutorError, Job, Outcome, Resources, Started
 from benchmark.executors.work import attempt, judge, one_line, resolve
 
 
@@ -20,7 +20,7 @@ class InlineExecutor:
     def __init__(self, *, resources: Resources, work: str) -> None:
         self._work = work
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], started: Started | None = None) -> Iterator[Outcome]:
         """Yields the outcomes in the order of the jobs.
 
         Raises:
@@ -31,6 +31,8 @@ class InlineExecutor:
         except Exception as error:
             raise ExecutorError(f"cannot import {self._work!r}: {one_line(error)}") from error
         for job in jobs:
+            if started is not None:
+                started(job)
             yield judge(job, attempt(function, job))
 
     def close(self) -> None:

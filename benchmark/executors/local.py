@@ -15,10 +15,14 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources
+from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources, Started
 from benchmark.executors.process import Gone, WorkerProcess
 from benchmark.executors.work import judge
-from benchmark.executors.worker import Broken, Ready, Started
+from benchmark.executors.worker import Broken, Ready, Received
+
+LOST_STARTS = 3
+"""Workers, for each that there may be, that may be lost one after another before they are ready: killed with the fork server, say. More
+than that is no accident."""
 
 
 class LocalExecutor:
@@ -35,8 +39,9 @@ class LocalExecutor:
         self._work = work
         self._workers: list[WorkerProcess] = []
         self._running = False
+        self._lost_starts = 0
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], started: Started | None = None) -> Iterator[Outcome]:
         """Hands out the jobs in order and yields their outcomes in the order of completion.
 
         Raises:
@@ -49,7 +54,7 @@ class LocalExecutor:
         self._running = True
         try:
             while True:
-                self._assign(queue)  # before yielding, so that no worker waits for the reader
+                self._assign(queue, started)  # before yielding, so that no worker waits for the reader
                 yield from outcomes
                 if not self._running:
                     raise ExecutorError("this executor was closed before its jobs were done")
@@ -80,7 +85,11 @@ class LocalExecutor:
         if not self._workers:
             atexit.register(self.close)  # a pool that nobody closed would keep the interpreter from ending
         while len(self._workers) < wanted:
-            self._workers.append(WorkerProcess(self._work))
+            try:
+                worker = WorkerProcess(self._work)
+            except ExecutorError:  # the fork server may have been killed just now: the next call starts another
+                worker = WorkerProcess(self._work)
+            self._workers.append(worker)
 
     def _dismiss(self, workers: Sequence[WorkerProcess]) -> None:
         """Kills those that are busy, lets the idle ones leave, and waits for all of them."""
@@ -92,10 +101,13 @@ class LocalExecutor:
         for worker in workers:
             worker.bury()
 
-    def _assign(self, queue: deque[Job]) -> None:
+    def _assign(self, queue: deque[Job], started: Started | None) -> None:
         for worker in self._workers:
             if queue and worker.ready and worker.job is None:
-                worker.assign(queue.popleft(), self._timeout)
+                job = queue.popleft()
+                worker.assign(job, self._timeout)
+                if started is not None:
+                    started(job)
 
     def _collect(self, queue: deque[Job]) -> Iterator[Outcome]:
         """Waits for news from any worker or for the nearest deadline. A job that its worker did not live to see goes back to the queue."""
@@ -104,26 +116,41 @@ class LocalExecutor:
         for worker in list(self._workers):
             job, ready = worker.job, worker.ready
             match worker.look():
-                case None | Ready() | Started():
+                case None | Received():
                     pass
+                case Ready():
+                    self._lost_starts = 0
                 case Broken(message=message):
                     self._dismiss([worker])
                     raise ExecutorError(f"a worker could not start: {message}")
                 case Gone() as gone:
                     self._dismiss([worker])
                     if not ready:
-                        raise ExecutorError(f"a worker could not start: {gone.message}")
+                        self._lost_starts += 1
+                        if not gone.machine or self._lost_starts > LOST_STARTS * self._size:
+                            raise ExecutorError(f"a worker could not start: {gone.message}")
                     if job is not None and gone.status == "error" and not worker.started:
                         queue.appendleft(job)
                     elif job is not None:
-                        yield Outcome(job, fault=Fault(gone.status, gone.message, gone.seconds))
+                        yield Outcome(job, fault=Fault(gone.status, gone.message, gone.seconds, gone.machine))
                 case reply:
-                    foreign = job is None or bool(job.sources)
-                    if foreign:  # a user's code may have changed anything in its process, or left a child that answers for it
+                    outcome = judge(job, reply) if job is not None else None
+                    if outcome is None or _spoilt(outcome):
                         worker.kill()
                         self._dismiss([worker])
-                    if job is not None:
-                        yield judge(job, reply)
+                    if outcome is not None:
+                        yield outcome
+
+
+def _spoilt(outcome: Outcome) -> bool:
+    """Whether the worker must not run another trial.
+
+    A user's code may have changed anything in its process, or left a child that answers for it. And a CUDA context does not recover from
+    a fault in a kernel: every later trial in that process would fail too.
+    """
+    job = outcome.job
+    failed = outcome.fault is not None or any(record.status in ("error", "oom") for record in outcome.records)
+    return bool(job.sources) or (failed and job.device != "cpu")
 
 
 def _seconds_until(deadline: float) -> float | None:

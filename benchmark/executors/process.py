@@ -20,13 +20,17 @@ from typing import Literal
 import msgspec
 
 from benchmark.executors import ExecutorError, Job, preload
-from benchmark.executors.worker import Reply, Started, main
+from benchmark.executors.worker import Received, Reply, main
 
 START_LIMIT = 180.0
 """Seconds that a worker may take to import. It takes one or two; this is for a cold network drive."""
 
 LEAVE_LIMIT = 2.0
 """Seconds that an idle worker may take to leave, and a killed one to be gone."""
+
+
+ORPHANED = 255
+"""What multiprocessing takes for the exit code of a process whose fork server is gone, dead or not."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Gone:
     status: Literal["timeout", "error"]
     message: str
     seconds: float
+    machine: bool = False
+    """Something else than its own doing may have ended it: a signal, such as the kernel sends where memory runs out."""
 
 
 class WorkerProcess:
@@ -53,7 +59,10 @@ class WorkerProcess:
         self._since = time.monotonic()
         self._deadline = self._since + START_LIMIT
         context = multiprocessing.get_context("forkserver")
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process: _release closes it)
+        try:
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process: _release closes it)
+        except OSError as error:
+            raise ExecutorError(f"no temporary file for a worker's output: {error.strerror}; make room, or set TMPDIR") from error
         self.connection, theirs = context.Pipe()
         # A Connection is how multiprocessing passes an open file on to a process that is not a child of this one.
         output = Connection(os.dup(self._output.fileno()), readable=False)
@@ -61,7 +70,7 @@ class WorkerProcess:
         self.process = context.Process(target=main, args=(theirs, output, work), name="lossbench-worker", daemon=False)
         try:
             _ensure_server(work)
-            with _no_main():
+            with _no_main(), _no_interrupt():  # between starting a process and telling it what to do, which it would complain about
                 self.process.start()
         except (EOFError, OSError) as error:
             self._release()
@@ -100,14 +109,16 @@ class WorkerProcess:
         except (EOFError, ConnectionResetError):
             alive, reply = False, None  # hung up: dead or about to be
         seconds = time.monotonic() - self._since
-        if isinstance(reply, Started):
+        if isinstance(reply, Received):
             self.started = True
         elif reply is not None:
             self.ready, self.job, self._deadline = True, None, math.inf
         if reply is not None:
             return reply
         if not alive:
-            return Gone("error", self._epitaph(), seconds)
+            self.process.join(LEAVE_LIMIT)
+            code = self.process.exitcode
+            return Gone("error", _epitaph(code) + self._last_words(), seconds, machine=code is None or code < 0 or code == ORPHANED)
         if time.monotonic() > self._deadline:
             return Gone("timeout", f"still running after {seconds:.1f} s: killed{self._last_words()}", seconds)
         return None
@@ -134,18 +145,6 @@ class WorkerProcess:
         self.connection.close()
         self._output.close()
 
-    def _epitaph(self) -> str:
-        self.process.join(LEAVE_LIMIT)
-        code = self.process.exitcode
-        if code is None:
-            return f"worker hung up{self._last_words()}"
-        if code >= 0:
-            return f"worker died: exit code {code}{self._last_words()}"
-        known = -code in signal.valid_signals()
-        name = f" ({signal.Signals(-code).name})" if known else ""
-        hint = "; out of memory?" if -code == signal.SIGKILL else ""
-        return f"worker died: signal {-code}{name}{hint}{self._last_words()}"
-
     def _last_words(self) -> str:
         file = self._output.fileno()
         size = os.fstat(file).st_size
@@ -154,15 +153,33 @@ class WorkerProcess:
         return f"; last output: {lines[-1]}" if lines else ""
 
 
+def _epitaph(code: int | None) -> str:
+    """What a worker ended of, by its exit code; None is that of one that lives on without its connection."""
+    if code is None:
+        return "worker hung up"
+    if code >= 0:
+        return f"worker died: exit code {code}"
+    known = -code in signal.valid_signals()
+    name = f" ({signal.Signals(-code).name})" if known else ""
+    hint = "; out of memory?" if -code == signal.SIGKILL else ""
+    return f"worker died: signal {-code}{name}{hint}"
+
+
 def _ensure_server(work: str) -> None:
     """Starts the fork server if it is not running. There is one in a program, for all pools; it ends with the program."""
     multiprocessing.set_forkserver_preload(["torch", "torch._dynamo", preload.__name__])
     resource_tracker.ensure_running()  # by itself first, since starting it unblocks SIGINT
-    # A blocked signal is inherited: Ctrl-C during the server's imports would end it with a traceback. Here it arrives a moment later.
+    # A blocked signal is inherited: Ctrl-C during the server's imports would end it with a traceback.
+    with _no_interrupt(), _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", **{preload.VARIABLE: work.partition(":")[0]}):
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C arrives when this is left."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", **{preload.VARIABLE: work.partition(":")[0]}):
-            forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

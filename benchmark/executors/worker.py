@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 import msgspec
 
@@ -23,7 +24,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     """Imports are done; jobs may come."""
 
 
-class Started(msgspec.Struct, frozen=True, tag=True):
+class Received(msgspec.Struct, frozen=True, tag=True):
     """A job has been received: from here on, whatever befalls the worker is put down to the job."""
 
 
@@ -33,13 +34,13 @@ class Broken(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Reply = Ready | Broken | Started | Done | Raised
+Reply = Ready | Broken | Received | Done | Raised
 
 
 def main(connection: Connection, output: Connection, work: str) -> None:
     """Receives ``Job``s, sends ``Reply``s; returns when the driver closes the connection or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole foreground group; the driver decides what it means
-    threading.Thread(target=_leave_with_driver, daemon=True).start()
+    threading.Thread(target=_leave_with_driver, args=(connection,), daemon=True).start()
     _redirect(output)
     try:
         try:
@@ -50,7 +51,7 @@ def main(connection: Connection, output: Connection, work: str) -> None:
         connection.send_bytes(msgspec.msgpack.encode(Ready()))
         while True:
             message = connection.recv_bytes()
-            connection.send_bytes(msgspec.msgpack.encode(Started()))
+            connection.send_bytes(msgspec.msgpack.encode(Received()))
             _forget_output()
             job = msgspec.msgpack.decode(message, type=Job)
             connection.send_bytes(msgspec.msgpack.encode(attempt(function, job)))
@@ -77,9 +78,12 @@ def _forget_output() -> None:
     os.lseek(2, 0, os.SEEK_SET)
 
 
-def _leave_with_driver() -> None:
-    """A driver that was killed cannot end its workers, and a busy worker does not look at its connection."""
+def _leave_with_driver(connection: Connection) -> None:
+    """A driver that was killed cannot end its workers, nor can one whose fork server was; and a busy worker does not read."""
     driver = multiprocessing.parent_process()
-    if driver is not None:
-        wait([driver.sentinel])
+    if driver is not None and isinstance(driver.sentinel, int):
+        ends = select.poll()
+        ends.register(driver.sentinel, select.POLLIN)
+        ends.register(connection, 0)  # what is always reported: that the other end is closed
+        ends.poll()
         os._exit(1)

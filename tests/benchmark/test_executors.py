@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmark import executors
@@ -123,6 +124,7 @@ def test_work_that_fails_is_a_fault_with_its_message(pool: Executor, name: str, 
     found = by_seed(executor.run([job(0), job(1, act), job(2)]))
     record_of(found[0]), record_of(found[2])
     assert fault_of(found[1]).status == status
+    assert not fault_of(found[1]).machine
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(fault_of(found[1]).message)
     assert "\n" not in fault_of(found[1]).message
@@ -132,18 +134,19 @@ def test_work_that_fails_is_a_fault_with_its_message(pool: Executor, name: str, 
 
 
 @pytest.mark.parametrize(
-    ("act", "message"),
+    ("act", "message", "machine"),
     [
-        ("kill", "worker died: signal 9 (SIGKILL); out of memory?"),
-        ("segfault", "worker died: signal 11 (SIGSEGV)"),
-        ("os._exit", "worker died: exit code 3; last output: leaving the house"),
+        ("kill", "worker died: signal 9 (SIGKILL); out of memory?", True),
+        ("segfault", "worker died: signal 11 (SIGSEGV)", True),
+        ("os._exit", "worker died: exit code 3; last output: leaving the house", False),
     ],
 )
-def test_a_worker_that_dies_costs_one_trial(pool: Executor, act: str, message: str) -> None:
+def test_a_worker_that_dies_costs_one_trial(pool: Executor, act: str, message: str, machine: bool) -> None:
     found = by_seed(pool.run([job(seed, act if seed == 2 else "return") for seed in range(8)]))
     assert sorted(found) == list(range(8))
     assert [seed for seed in found if found[seed].fault] == [2]
     assert (fault_of(found[2]).status, fault_of(found[2]).message) == ("error", message)
+    assert fault_of(found[2]).machine == machine, "what a signal ended may do better another time, what left by itself would leave again"
 
 
 def test_every_trial_may_die() -> None:
@@ -162,6 +165,7 @@ def test_a_hung_trial_is_killed_in_time_and_the_others_finish() -> None:
         fault = fault_of(found[seed])
         assert fault.status == "timeout"
         assert "still running after" in fault.message
+        assert not fault.machine
         assert timeout <= fault.seconds < timeout + GRACE
     assert all(found[seed].records for seed in range(1, 6))
     assert wall < 2 * timeout + GRACE
@@ -228,7 +232,51 @@ def test_an_idle_worker_that_was_killed_is_replaced_unnoticed() -> None:
             assert found[1].records
 
 
+@pytest.mark.parametrize("name", ["inline", "local"])
+def test_every_job_is_told_of_when_it_is_handed_out(pool: Executor, name: str) -> None:
+    told: list[int] = []
+    executor = pool if name == "local" else create(name)
+    for outcome in executor.run([job(seed) for seed in range(4)], lambda started: told.append(started.spec.seed)):
+        assert outcome.job.spec.seed in told
+    assert told == [0, 1, 2, 3]
+
+
+def test_a_killed_fork_server_costs_what_was_under_way(tmp_path: Path) -> None:
+    """The server's death looks like that of all its workers, which then cannot even be killed: they must leave by themselves."""
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    found: dict[int, Outcome] = {}
+    with create(jobs=1) as executor:
+        for outcome in executor.run([job(0), job(1, "ignore", pids=str(folder)), job(2)]):
+            found[outcome.job.spec.seed] = outcome
+            if len(found) == 1:  # the next has been handed out
+                assert until(lambda: pids(tmp_path) != [])
+                os.kill(server(pids(tmp_path)[0]), signal.SIGKILL)
+    assert [seed for seed, outcome in found.items() if outcome.records] == [0, 2]
+    assert fault_of(found[1]).machine
+    assert until(lambda: not any(alive(pid) for pid in pids(tmp_path)), 10.0)
+
+
+def server(worker: int) -> int:
+    return int(stat(worker)[1])
+
+
 # Not starting
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
+    """Its import kills the first two workers."""
+    driver = drive(tmp_path, ["return"] * 3, work="executor_fragile:run", DEATHS="2")
+    _, errors = driver.communicate(timeout=60)
+    assert (driver.returncode, errors) == (0, "")
+    assert sorted((tmp_path / "outcomes").read_text().split()) == ["0", "1", "2"]
+
+
+def test_workers_that_never_live_to_start_end_the_study(tmp_path: Path) -> None:
+    driver = drive(tmp_path, ["return"] * 3, work="executor_fragile:run", DEATHS="99")
+    _, errors = driver.communicate(timeout=60)
+    assert errors.splitlines()[-1].endswith("a worker could not start: worker died: signal 9 (SIGKILL); out of memory?")
+    assert len(list((tmp_path / "deaths").iterdir())) < 12
 
 
 @pytest.mark.parametrize(
@@ -363,12 +411,15 @@ finally:
 """
 
 
-def drive(folder: Path, acts: list[str], *, name: str = "local", work: str = WORK, close: bool = True) -> subprocess.Popen[str]:
+def drive(
+    folder: Path, acts: list[str], *, name: str = "local", work: str = WORK, close: bool = True, **environment: str
+) -> subprocess.Popen[str]:
     """Starts a program that runs these jobs with two workers, in a process group of its own."""
     script = folder / "driver.py"
     script.write_text(DRIVER)
     (folder / "pids").mkdir()
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"}
+    (folder / "deaths").mkdir()
+    environment = {**os.environ, **environment, "FOLDER": str(folder), "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"}
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), name, work, str(close), *acts],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT,
@@ -404,6 +455,17 @@ def until(condition: Callable[[], bool], limit: float = 60.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@pytest.mark.parametrize(("device", "stays"), [("cpu", True), ("cuda", False)])
+def test_a_worker_whose_trial_failed_on_a_gpu_is_not_used_again(device: str, stays: bool) -> None:
+    """Its CUDA context may be broken, and every later trial would fail in it."""
+    jobs = [msgspec.structs.replace(job(seed, act), device=device) for seed, act in enumerate(("pid", "raise", "pid", "pid"))]
+    with create(jobs=1) as executor:
+        found = by_seed(executor.run(jobs))
+    before, after, last = (record_of(found[seed]).environment["pid"] for seed in (0, 2, 3))
+    assert (before == after) == stays
+    assert after == last
 
 
 def test_a_users_code_leaves_nothing_behind_for_other_trials() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -252,3 +253,30 @@ def test_two_writers_of_one_record_never_show_half_of_it(store: Store, tmp_path:
     assert seen > 0
     assert store.scan().records == [record]
     assert len(everything(store.root)) == 1
+
+
+def refuse(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_before_and_tears_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save(make(GOOD, seed=1))
+    before = everything(store.root)
+    monkeypatch.setattr(os, "fsync", refuse)  # where a file system that allocates late says it
+    with pytest.raises(StoreError, match=r"cannot write to .*: No space left on device; choose another folder or make room"):
+        store.check_writable()
+    with pytest.raises(StoreError, match=r"cannot write .*: No space left on device"):
+        store.save(make(GOOD, seed=2))
+    assert everything(store.root) == before
+    monkeypatch.undo()
+    store.save(make(GOOD, seed=2))
+    assert len(store.scan().records) == 2
+
+
+def test_too_little_room_is_said_before_the_first_trial(store: Store) -> None:
+    store.check_writable(need=1000)
+    with pytest.raises(
+        StoreError, match=r"not enough room in .*: the records to come take about 1,000,000,000,000.0 MB, and [\d,.]+ MB are"
+    ):
+        store.check_writable(need=10**18)
+    assert everything(store.root) == set()

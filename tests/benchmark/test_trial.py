@@ -45,6 +45,27 @@ def run(**arguments: Any) -> RunRecord:
     return execute(Job((spec(**arguments),), "cpu"))[0]
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError("too big"), "oom"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "oom"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8"), "oom"),
+        (RuntimeError("CUDA error: out of memory"), "oom"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "oom"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "error"),
+    ],
+)
+def test_memory_that_runs_out_is_told_from_other_errors(error: Exception, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Run, "train_model", fail)
+    record = run()
+    assert record.status == status
+    assert str(error) in record.message
+
+
 @pytest.mark.parametrize("method", NAMES)
 def test_every_method_leaves_a_whole_record(method: str) -> None:
     record = run(method=method)

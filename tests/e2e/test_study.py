@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmark.records import RunRecord
+from benchmark.records import RunRecord, timeless
 from benchmark.store import Store
 from tests.e2e.conftest import Cli
 
 QUICK = "equal,single_task,pcgrad,rlw,uncertainty"
 
 
-def results(folder: Path) -> dict[str, tuple[Any, ...]]:
+def results(folder: Path) -> dict[str, RunRecord]:
     """Of every record what must not depend on where and when it was made."""
     scan = Store(folder).scan()
     assert scan.damaged == []
-    return {record.id: essence(record) for record in scan.records}
-
-
-def essence(record: RunRecord) -> tuple[Any, ...]:
-    curve = [(p.step, p.train_losses, p.validation_losses, p.weights, p.score) for p in record.curve]
-    return record.spec, record.status, record.message, curve, record.selected_step, record.validation, record.test, record.events
+    return {record.id: timeless(record) for record in scan.records}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +153,7 @@ def test_failing_methods_of_a_users_file_are_rows_and_the_study_goes_on(cli: Cli
     assert found["explodes"].status == "diverged"
     assert found["hangs"].status == "timeout"
     assert found["dies"].status in ("error", "oom")
+    assert found["dies"].message.endswith("tried 2 times")
     assert found["honest"].status == found["equal"].status == "ok"
     rows = json.loads(cli("leaderboard", "--format", "json", "--results", folder).stdout)["rows"]
     ranked = [row["entrant"] for row in rows if row["rank"] is not None]
@@ -256,22 +250,6 @@ def test_a_method_file_that_changed_under_its_records_is_refused(cli: Cli, tiny:
     assert "raise version=" in refused.stderr
     path.write_text("import torch\nimport methods\n" + text.replace("version=1", "version=2"), encoding="utf-8")
     assert cli(*command).returncode == 0
-
-
-@pytest.mark.slow
-def test_kill_9_at_random_moments_loses_and_repeats_nothing(undisturbed: Path, tiny: Path, tmp_path: Path) -> None:
-    folder, moments = tmp_path / "results", random.Random(0)
-    command = [sys.executable, "-m", "benchmark", "run", "--suite", str(tiny), "--methods", QUICK, "--results", str(folder), "--jobs", "2"]
-    for _ in range(12):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=moments.uniform(0.5, 6.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert results(folder).items() <= results(undisturbed).items()
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    assert results(folder) == results(undisturbed)
 
 
 @pytest.mark.parametrize("output", ["table", "md", "csv", "json"])
