@@ -1,0 +1,50 @@
+"""Without a network nothing hangs: one line within seconds, from the real command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests import ports
+
+LIMIT = 5.0
+"""Seconds, start of Python included."""
+
+
+def refused(folder: Path, *arguments: str, **environment: str) -> str:
+    """The one line of a command that must exit with 2 in time and leave no records; others may load the machine, so it has three tries."""
+    for _ in range(3):
+        line, seconds = attempt(folder, *arguments, **environment)
+        if seconds < LIMIT:
+            return line
+    raise AssertionError(f"took {seconds:.1f} s: {line}")
+
+
+def attempt(folder: Path, *arguments: str, **environment: str) -> tuple[str, float]:
+    inherited = {name: value for name, value in os.environ.items() if name not in ports.PROXIES and not name.startswith(("HF_", "WANDB_"))}
+    command = [sys.executable, "-m", "benchmark", "run", "--results", str(folder / "results"), *arguments]
+    start = time.perf_counter()
+    ran = subprocess.run(command, env={**inherited, **environment}, capture_output=True, text=True, timeout=120, check=False)
+    seconds = time.perf_counter() - start
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stdout == ""
+    (line,) = ran.stderr.splitlines()
+    assert not list(folder.rglob("*.json"))
+    return line, seconds
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_hub_problem_says_so(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("datasets", reason="hub problems need it")
+    with nullcontext(ports.closed()) if kind == "closed" else ports.silent() as port:
+        endpoint = f"http://127.0.0.1:{port}"
+        cache = str(tmp_path / "cache")
+        line = refused(tmp_path, "--suite", "dense", "--problem", "nyuv2", HF_ENDPOINT=endpoint, LOSSBENCH_CACHE=cache)
+    assert f"127.0.0.1:{port} {'cannot be reached' if kind == 'closed' else 'does not answer'}" in line
+    assert "where there is a network: python -m benchmark prepare --problem nyuv2" in line
