@@ -27,6 +27,11 @@ DataDir = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
+Wandb = Annotated[str, typer.Option("--wandb", metavar="online|offline|off", help="Track the study in Weights & Biases.")]
+WandbRuns = Annotated[str, typer.Option("--wandb-runs", metavar="study|trial", help="What is one W&B run.")]
+WandbProject = Annotated[str, typer.Option("--wandb-project", metavar="NAME", help="Where the runs go.", envvar="WANDB_PROJECT")]
+WandbEntity = Annotated[str, typer.Option("--wandb-entity", metavar="TEAM", help="Whose; your own default.", envvar="WANDB_ENTITY")]
+
 
 @app.command()
 def run(
@@ -48,11 +53,16 @@ def run(
     baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
     data_dir: DataDir = None,
     offline: Offline = False,
+    wandb: Wandb = "off",
+    wandb_runs: WandbRuns = "study",
+    wandb_project: WandbProject = "lossbench",
+    wandb_entity: WandbEntity = "",
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
     from benchmark.commands import flags
     from benchmark.commands.run import Request
     from benchmark.commands.run import run as execute
+    from benchmark.tracking import Options
 
     request = Request(
         suite=suite,
@@ -71,6 +81,7 @@ def run(
         baselines=baselines,
         data_dir=data_dir,
         offline=offline,
+        tracking=Options(mode=wandb, runs=wandb_runs, project=wandb_project, entity=wandb_entity),
     )
     execute(request)
 

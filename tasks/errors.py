@@ -14,6 +14,7 @@ _EXTRAS = {
     "pyarrow": ("datasets", "hub"),
     "PIL": ("pillow", "hub"),
     "matplotlib": ("matplotlib", "plot"),
+    "wandb": ("wandb", "track"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +20,8 @@ from benchmark.errors import UsageError
 from benchmark.executors import Resources
 from benchmark.progress import PreparingProgress, StudyProgress
 from benchmark.store import Store
+from benchmark.tracking import Options
+from benchmark.tracking.watcher import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Request:
     baselines: bool
     data_dir: Path | None
     offline: bool
+    tracking: Options = field(default_factory=Options)
 
 
 def run(request: Request) -> None:
@@ -53,22 +56,32 @@ def run(request: Request) -> None:
     one_of("--device", request.device, DEVICES)
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
+    request.tracking.check()
     if request.device == "cuda":
         from benchmark.machine import resolve_device
 
         resolve_device(request.device)
     console = Console(stderr=True)
-    wanted = planned(request, console)
     store = Store(request.results)
-    _refuse_changed(wanted, store)
     if request.dry_run:
+        wanted = planned(request, console)
+        _refuse_changed(wanted, store)
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
+    with Tracker(request.tracking, store, console) as tracker:
+        tracker.log_in()
+        _run(request, store, tracker, console)
+
+
+def _run(request: Request, store: Store, tracker: Tracker, console: Console) -> None:
+    wanted = planned(request, console)
+    _refuse_changed(wanted, store)
     store.check_writable()
+    tracker.begin(wanted)
     resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
-            tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))
+            tally = study.run(wanted, store, pool, [progress, tracker], device=request.device, retry_failed=bool(request.retry))
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise
@@ -76,7 +89,9 @@ def run(request: Request) -> None:
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
     tuned = study.records_of(plan.tuning(wanted), store)
-    print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table")
+    evaluated = study.records_of(plan.evaluation(wanted, tuned), store)
+    tracker.end(tuned, evaluated)
+    print_table(evaluated, [], "table")
 
 
 def planned(request: Request, console: Console) -> plan.Study:
