@@ -169,9 +169,9 @@ class Tracker:
 
     def _later(self) -> str:
         """The command that sends what is there."""
-        running = self._heard.get(Running)
-        pattern = f"*run-*-{running.run}*" if isinstance(running, Running) else "*run-*"
-        return f"wandb sync --include-online {shlex.quote(str(folder(self._results)))}/{pattern}"
+        running, online = self._heard.get(Running), self._options.mode == "online"
+        pattern = f"{'run' if online else 'offline-run'}-*" + (f"-{running.run}*" if isinstance(running, Running) else "")
+        return f"wandb sync {'--include-online ' if online else ''}{shlex.quote(str(folder(self._results)))}/{pattern}"
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -66,7 +66,7 @@ class Writer:
         """Raises Refusal where nobody is logged in, or the server does not answer; within seconds."""
         server = str(self._wandb.setup().settings.base_url)
         try:
-            known = self._wandb.login()
+            known = self._wandb.login(verify=False)
         except Exception as error:  # UsageError without a key, AuthenticationError for one that cannot be one; other versions, other errors
             raise Refusal(f"--wandb online: {_line(error)} (run: wandb login; or set WANDB_API_KEY); or use {_OFFLINE}") from error
         if not known:

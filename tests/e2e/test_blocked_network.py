@@ -48,3 +48,25 @@ def test_a_hub_problem_says_so(kind: str, tmp_path: Path) -> None:
         line = refused(tmp_path, "--suite", "dense", "--problem", "nyuv2", HF_ENDPOINT=endpoint, LOSSBENCH_CACHE=cache)
     assert f"127.0.0.1:{port} {'cannot be reached' if kind == 'closed' else 'does not answer'}" in line
     assert "where there is a network: python -m benchmark prepare --problem nyuv2" in line
+
+
+KEY = "0123456789" * 4
+"""Has the form of a key."""
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_online_tracking_says_so(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="tracking needs it")
+    with nullcontext(ports.closed()) if kind == "closed" else ports.silent() as port:
+        server = f"http://127.0.0.1:{port}"
+        line = refused(tmp_path, "--suite", "smoke", "--wandb", "online", WANDB_API_KEY=KEY, WANDB_BASE_URL=server, HOME=str(tmp_path))
+    assert f"--wandb online: 127.0.0.1:{port} {'cannot be reached' if kind == 'closed' else 'does not answer'}" in line
+    assert "use --wandb offline, and send the run later with wandb sync" in line
+
+
+def test_online_tracking_without_a_log_in_says_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="tracking needs it")
+    line = refused(tmp_path, "--suite", "smoke", "--wandb", "online", HOME=str(tmp_path), WANDB_CONFIG_DIR=str(tmp_path))
+    assert "wandb login" in line
+    assert "WANDB_API_KEY" in line
+    assert "--wandb offline" in line
