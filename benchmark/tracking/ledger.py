@@ -13,7 +13,8 @@ class Ledger:
     """A text file: the run's id on the first line, then a line for everything that was written to it, in order.
 
     Offline, nobody else can say what a run holds; and rows must be numbered on from the earlier ones, as a server drops rows whose number
-    it has seen. A study has one ledger for every place that it is tracked to, so that each place gets all of it.
+    it has seen. A study has one ledger for every place that it is tracked to, so that each place gets all of it. Rows that wandb took and
+    then lost, as its own process was killed, are not written again: the tables at the end have every trial anyway.
 
     Args:
         path: of the file; made where it is not there.

@@ -125,8 +125,24 @@ def _leave(temporary: str) -> None:
     """Ends this process and wandb's own at once, without exit hooks, which would wait for what does not answer."""
     shutil.rmtree(temporary, ignore_errors=True)
     if os.getpgrp() == os.getpid():  # the group is ours alone
-        os.killpg(0, signal.SIGKILL)
+        end(os.getpid())
     os._exit(1)
+
+
+def end(service: int) -> None:
+    """Kills a service, its group and its children: wandb's own process is a child, but leads a group of its own.
+
+    That one leaves by itself when the service has gone, unless it hangs; where the system does not list children, this is left to it.
+    """
+    children: list[int] = []
+    for listed in Path(f"/proc/{service}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            children += map(int, listed.read_text(encoding="ascii").split())
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    with suppress(ProcessLookupError, PermissionError):  # nothing of it is left
+        os.killpg(service, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import select
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from benchmark.records import RunRecord, TrialSpec
 from benchmark.store import Store
 from benchmark.tracking import Options, content, folder
 from benchmark.tracking.messages import Begin, Done, End, Order, Ready, Refused, Reply, Running, Seen, Start, Trouble
-from benchmark.tracking.service import environment
+from benchmark.tracking.service import end, environment
 from benchmark.views import printable
 
 LOG_IN = 30.0
@@ -38,7 +37,7 @@ STALL = {"offline": 20.0, "online": 120.0}
 """Seconds without a part of the last tables done, after which waiting for the service ends: nothing to send takes that long on a disk."""
 
 LEAVE = 12.0
-"""Seconds for a service that was told to leave, or that is done."""
+"""Seconds for a service that was told to leave, or that is done; then it is killed."""
 
 
 class Tracker:
@@ -247,8 +246,8 @@ class Tracker:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(deadline - time.monotonic(), 0.0))
                 break
-        with suppress(ProcessLookupError, PermissionError):  # nothing of it is left
-            os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode is None:  # else its number may be another's by now
+            end(process.pid)
         process.wait()
         process.stdout.close()
         shutil.rmtree(self._temporary, ignore_errors=True)

@@ -100,7 +100,7 @@ class Writer:
             return
         if self._options.runs == "trial":
             self._add_run(record, f"{self._ledger.run}-{entry}")
-        self._run.log(content.row(record), step=len(self._ledger))
+        self._run.log(content.row(record), step=len(self._ledger), commit=True)  # else it is written with the next one
         self._ledger.add(entry)
         self._alive()
 

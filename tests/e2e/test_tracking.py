@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from benchmark.records import RunRecord, decode
 from benchmark.store import Store
 from tests.e2e.conftest import TINY
 from tests.e2e.test_study import results as essences
-from tests.wandb_log import Segment, segments, wandb
+from tests.wandb_log import Segment, read, segments, wandb
 
 pytest.importorskip("wandb", reason="tracking needs it: pip install 'lossbench[track]'")
 
@@ -148,6 +150,35 @@ def test_tracking_changes_no_record(tracked: Tracked, tmp_path: Path) -> None:
     assert study(tmp_path, "--seeds", "2").returncode == 0
     assert essences(tmp_path / "results") == essences(tracked.folder / "results")
     assert not (tmp_path / "results" / "wandb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_a_study_that_is_ended_leaves_a_run_that_can_be_read_and_goes_on(blow: signal.Signals, tracked: Tracked, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
+    command = [sys.executable, "-m", "benchmark", "run", *STUDY, "--seeds", "2", "--wandb", "offline"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.rglob("*.json"))) < 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(blow)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == (-9 if blow == signal.SIGKILL else 130)
+    assert "Traceback" not in said
+    assert ("send it: wandb sync" in said) == (blow == signal.SIGINT)
+    (path,) = (tmp_path / "results" / "wandb").glob("offline-run-*")
+    while (broken := read(path)).summary["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)  # the service closes what a killed study left open
+    assert broken.summary["exit_code"] == 1
+    assert len(broken.rows) >= 7
+    assert study(tmp_path, "--seeds", "2", "--wandb", "offline").returncode == 0
+    _, rest = segments(tmp_path / "results")
+    assert rest.run["run_id"] == broken.run["run_id"]
+    rows = [(row["entrant"], row["problem"], row["seed"], row["score"]) for row in (*broken.rows, *rest.rows)]
+    expected = [(row["entrant"], row["problem"], row["seed"], row["score"]) for part in tracked.segments for row in part.rows]
+    assert sorted(rows) == sorted(expected)
+    assert essences(tmp_path / "results") == essences(tracked.folder / "results")
 
 
 def test_a_missing_package_is_named_with_its_command_before_anything_is_written(tmp_path: Path) -> None:
