@@ -123,9 +123,7 @@ def main() -> None:
         few, _ = service(runs, 1)
         more, call = service(runs, many)
         each = 1000 * (more - few) / (many - 1)
-        print(
-            f"--wandb-runs {runs}: {few:.1f} CPU-s a study, {each:.1f} CPU-ms a trial, both beside the trials; the study waits {call:.0f} us"
-        )
+        print(f"--wandb-runs {runs}: {few:.1f} CPU-s a study, {each:.1f} CPU-ms a trial, beside the trials; which wait {call:.0f} us each")
     pairs = []
     for _ in range(given.rounds):
         off, on = (run(Options(mode=mode), given.trials, given.seconds, given.jobs) for mode in ("off", "offline"))
