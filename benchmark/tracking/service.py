@@ -41,13 +41,18 @@ def environment(given: Mapping[str, str], home: Path, temporary: str) -> dict[st
     dropped = {f"WANDB_{name}" for name in (*_OURS, *_OF_ANOTHER_RUN)}
     kept = {name: value for name, value in given.items() if name not in dropped}
     places = {"WANDB_DATA_DIR": home / "data", "WANDB_CACHE_DIR": home / "cache", "WANDB_ARTIFACT_DIR": home / "artifacts"}
-    return {**kept, **{name: str(path) for name, path in places.items()}, "TMPDIR": temporary, "WANDB_SILENT": "true"}
+    return {
+        "WANDB_ERROR_REPORTING": "false",
+        **kept,
+        **{name: str(path) for name, path in places.items()},
+        "TMPDIR": temporary,
+        "WANDB_SILENT": "true",
+    }
 
 
 def main() -> None:
     """Serves one study. Exits with 0 unless wandb failed."""
     start = msgspec.json.decode(sys.argv[1], type=Start)
-    home = folder(Path(start.results))
     replies = os.dup(1)
 
     def say(reply: Reply) -> None:
@@ -57,10 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        log = os.open(home / "tracking.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        for stream in (1, 2):
-            os.dup2(log, stream)
+        _print_to(os.devnull)
         _serve(start, say)
     except BaseException as error:  # noqa: BLE001 - whatever goes wrong here is a warning there
         say(Trouble(" ".join(f"{type(error).__name__}: {error}".split())))
@@ -80,6 +82,9 @@ def _serve(start: Start, say: Callable[[Reply], None]) -> None:
         for order in _orders(start.temporary):
             match order:
                 case Begin():
+                    home = folder(Path(start.results))
+                    home.mkdir(parents=True, exist_ok=True)
+                    _print_to(str(home / "tracking.log"))
                     writer.begin(order.suite, order.config)
                 case Seen():
                     writer.add(_record(order.path))
@@ -90,6 +95,14 @@ def _serve(start: Start, say: Callable[[Reply], None]) -> None:
         writer.stop(1)
     except Refusal as error:
         say(Refused(str(error)))
+
+
+def _print_to(path: str) -> None:
+    """Where from now on whatever anyone prints goes, wandb's own process included."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
 
 
 def _orders(temporary: str) -> Iterator[Order]:

@@ -71,13 +71,16 @@ class Tracker:
     # -- before the study ---------------------------------------------------------------------------------------------------------------
 
     def log_in(self) -> None:
-        """Starts the service; online, waits until it knows that the server will have us.
+        """Online, waits until it is known that the server will have us. Writes nothing below the results.
 
         Raises:
-            UsageError: online, nobody is logged in, or the server does not answer.
+            UsageError: nobody is logged in, or the server does not answer.
         """
-        if self._options.mode == "off":
-            return
+        if self._options.mode == "online":
+            self._start()
+            self._demand(Ready, LOG_IN)
+
+    def _start(self) -> None:
         self._temporary = tempfile.mkdtemp(prefix="lossbench-wandb-")
         start = msgspec.json.encode(Start(self._options, str(self._results), self._temporary)).decode()
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -99,8 +102,6 @@ class Tracker:
         assert self._process.stdout is not None
         for stream in (self._process.stdin, self._process.stdout):
             os.set_blocking(stream.fileno(), False)
-        if self._options.mode == "online":
-            self._demand(Ready, LOG_IN)
 
     def begin(self, study: Study) -> None:
         """Opens the study's run.
@@ -108,6 +109,8 @@ class Tracker:
         Raises:
             UsageError: online, the server will not have it.
         """
+        if self._options.mode == "offline":
+            self._start()
         if self._process is not None:
             self._tell(Begin(study.suite.name, content.configuration(study)))
             if self._options.mode == "online":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,20 @@ class Writer:
 
     def end(self, tuning: Sequence[RunRecord], evaluation: Sequence[RunRecord]) -> None:
         """What earlier calls did not write, then tables, plots, artifact and summary of the whole study."""
-        for record in (*tuning, *evaluation):
-            self.add(record)
         records = [*tuning, *evaluation]
-        built = table.build(evaluation) if evaluation else None
+        for record in records:
+            self.add(record)
+        try:
+            self._conclude(records, table.build(evaluation) if evaluation else None)
+        except Exception:
+            with suppress(Exception):  # what was logged still arrives
+                self.stop(1)
+            raise
+        self.stop(0)
+
+    def _conclude(self, records: Sequence[RunRecord], built: Table | None) -> None:
         self._alive()
+        self._run.summary.update(content.summary(records, built))
         logged: dict[str, Any] = {"trials": self._table(*content.trials(records))}
         if built is not None:
             logged |= self._leaderboard(built)
@@ -118,9 +128,7 @@ class Writer:
         self._ledger.add("tables")
         self._alive()
         self._run.log_artifact(self._artifact(records, built))
-        self._run.summary.update(content.summary(records, built))
         self._alive()
-        self.stop(0)
 
     def stop(self, code: int) -> None:
         """Closes what is open: 0 for a study that is done."""

@@ -304,9 +304,8 @@ def test_an_online_run_that_cannot_be_opened_is_refused_before_training(
 ) -> None:
     fake(init="raise RuntimeError('permission denied')")
     monkeypatch.setattr(watcher, "OPEN", 20.0)
-    with Tracker(Options(mode="offline", project="p"), store, Console(file=io.StringIO())) as tracker:
-        tracker.log_in()
-        tracker._options = Options(mode="online", project="p")
+    with Tracker(Options(mode="online", project="p"), store, Console(file=io.StringIO())) as tracker:
+        tracker._start()  # in place of a log-in
         with pytest.raises(UsageError, match="W&B opens no run in project 'p': permission denied"):
             tracker.begin(study())
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
+import http.server
 import io
+import json
 import os
+import re
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from benchmark.errors import UsageError
 from benchmark.records import RunRecord
 from benchmark.store import Store
 from benchmark.tracking import Options, watcher
 from benchmark.tracking.ledger import digest
 from benchmark.tracking.watcher import Tracker
+from tests import ports
 from tests.benchmark.test_tracking import record, study, track
 from tests.wandb_log import read, segments
 
@@ -52,6 +62,97 @@ def test_a_run_a_trial_has_its_curves_and_stands_in_a_group_with_the_study(store
     assert one.summary["summary"]["test/a/error"] == 0.5
     assert (one.summary["exit_code"], two.summary["exit_code"]) == (0, 1)
     assert (two.run["display_name"], two.summary["summary"]["status"]) == ("equal on wine, seed 1", "diverged")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """As much of a W&B server as opens a run and takes its history; it has no place for artifacts, and knows one key."""
+
+    def __init__(self, status: int = 200) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = status
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        """Operations and their variables."""
+        self.streamed: list[dict[str, Any]] = []
+        """Rows of the history."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self) -> None:
+        self._send(b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+        if self.path == "/graphql":
+            asked = json.loads(body)
+            operation = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"])
+            name = operation.group(1) if operation else ""
+            self.server.asked.append((name, asked.get("variables") or {}))
+            self._send(json.dumps(self._answer(name, asked.get("variables") or {})).encode())
+            return
+        if self.path.endswith("/file_stream"):
+            lines = json.loads(body).get("files", {}).get("wandb-history.jsonl", {}).get("content", [])
+            self.server.streamed += map(json.loads, lines)
+        self._send(b"{}")
+
+    @staticmethod
+    def _answer(name: str, variables: dict[str, Any]) -> dict[str, Any]:
+        project = {"id": "1", "name": "p", "entity": {"id": "2", "name": "me"}}
+        if name == "RunResumeStatus":
+            return {"data": {"model": {**project, "bucket": None}}}
+        if name == "UpsertBucket":
+            run = {"id": "3", "name": variables.get("name"), "displayName": variables.get("displayName"), "project": project}
+            return {"data": {"upsertBucket": {"bucket": {**run, "config": "{}", "historyLineCount": 0}, "inserted": True}}}
+        return {"errors": [{"message": "not here"}]}
+
+    def _send(self, content: bytes) -> None:
+        self.send_response(self.server.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(monkeypatch: pytest.MonkeyPatch, home: Path, status: int = 200) -> Iterator[Server]:
+    for name in [name for name in os.environ if name in ports.PROXIES or name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    with Server(status) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+        monkeypatch.setenv("HOME", str(home))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_online_rows_arrive_and_a_server_that_fails_later_is_one_warning(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with served(monkeypatch, tmp_path) as server:
+        said = track(Options(mode="online", project="p"), store, [record(seed) for seed in range(3)])
+    opened = next(variables for name, variables in server.asked if name == "UpsertBucket")
+    assert json.loads(opened["config"])["suite"]["value"] == "smoke"
+    assert {row["seed"] for row in server.streamed if "method" in row} == {0, 1, 2}
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning")]
+    assert "not here; the study is not affected" in warning
+    assert f"wandb sync --include-online {store.root}/wandb/run-*-{opened['name']}*" in warning
+
+
+@pytest.mark.slow
+def test_online_a_key_that_the_server_does_not_take_is_refused_before_training(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with served(monkeypatch, tmp_path, status=401), pytest.raises(UsageError, match=r"W&B opens no run in project 'p': .*401"):
+        track(Options(mode="online", project="p"), store, [])
 
 
 def core(service: int) -> int:
