@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,9 @@ def versions() -> dict[str, str]:
     found |= {name: metadata.version(name) for name in ("lossbench", "torch", "numpy", "scipy")}
     root = Path(__file__).parents[2]
     if (root / ".git").exists():
-        try:
+        with suppress(OSError, subprocess.SubprocessError):  # no git, or a checkout that it refuses to read
             asked = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
             found["commit"] = asked.stdout.strip()
-        except (OSError, subprocess.SubprocessError):  # no git, or a checkout that it refuses to read
-            pass
     return found
 
 

@@ -36,17 +36,16 @@ _OF_ANOTHER_RUN = ("RUN_ID", "RESUME", "NAME", "NOTES", "TAGS", "RUN_GROUP", "JO
 """Settings in WANDB_* variables that would lead this run elsewhere; log-in, server, proxies and certificates stay the user's."""
 
 
-def environment(given: Mapping[str, str], home: Path, temporary: str) -> dict[str, str]:
-    """The variables of the service: what wandb writes goes below ``home``, or into ``temporary``, short enough for sockets."""
+def environment(given: Mapping[str, str], temporary: str) -> dict[str, str]:
+    """The variables of the service: what wandb writes goes into ``temporary``, a path short enough for sockets, until it is told where."""
     dropped = {f"WANDB_{name}" for name in (*_OURS, *_OF_ANOTHER_RUN)}
     kept = {name: value for name, value in given.items() if name not in dropped}
-    places = {"WANDB_DATA_DIR": home / "data", "WANDB_CACHE_DIR": home / "cache", "WANDB_ARTIFACT_DIR": home / "artifacts"}
+    return {"WANDB_ERROR_REPORTING": "false", **kept, **_places(temporary), "TMPDIR": temporary, "WANDB_SILENT": "true"}
+
+
+def _places(home: str) -> dict[str, str]:
     return {
-        "WANDB_ERROR_REPORTING": "false",
-        **kept,
-        **{name: str(path) for name, path in places.items()},
-        "TMPDIR": temporary,
-        "WANDB_SILENT": "true",
+        f"WANDB_{name}_DIR": str(Path(home) / folder) for name, folder in (("DATA", "data"), ("CACHE", "cache"), ("ARTIFACT", "artifacts"))
     }
 
 
@@ -85,6 +84,7 @@ def _serve(start: Start, say: Callable[[Reply], None]) -> None:
                     home = folder(Path(start.results))
                     home.mkdir(parents=True, exist_ok=True)
                     _print_to(str(home / "tracking.log"))
+                    os.environ.update(_places(str(home)))
                     writer.begin(order.suite, order.config)
                 case Seen():
                     writer.add(_record(order.path))

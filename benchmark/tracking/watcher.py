@@ -84,7 +84,7 @@ class Tracker:
         self._temporary = tempfile.mkdtemp(prefix="lossbench-wandb-")
         start = msgspec.json.encode(Start(self._options, str(self._results), self._temporary)).decode()
         paths = os.pathsep.join(path for path in sys.path if path)
-        variables = environment(os.environ, folder(self._results), self._temporary) | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        variables = environment(os.environ, self._temporary) | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "benchmark.tracking.service", start],

@@ -185,13 +185,11 @@ class Writer:
             plotted = self._table(["method", "delta_m"], ranked)
             found["delta_m"] = self._wandb.plot.bar(plotted, "method", "delta_m", title="Δm % (lower is better)")
             picture = self._results / "wandb" / "leaderboard.png"
-            try:
+            with suppress(ImportError):  # of matplotlib, which nothing else here needs
                 from benchmark import pictures
 
                 pictures.leaderboard(built, picture)
                 found["picture"] = self._wandb.Image(str(picture))
-            except ImportError:  # matplotlib is not needed for anything else here
-                pass
         return found
 
     def _artifact(self, records: Sequence[RunRecord], built: Table | None) -> Any:
