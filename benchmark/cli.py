@@ -30,6 +30,11 @@ Retries = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
+Wandb = Annotated[str, typer.Option("--wandb", metavar="online|offline|off", help="Track the study in Weights & Biases.")]
+WandbRuns = Annotated[str, typer.Option("--wandb-runs", metavar="study|trial", help="What is one W&B run.")]
+WandbProject = Annotated[str, typer.Option("--wandb-project", metavar="NAME", help="Where the runs go.", envvar="WANDB_PROJECT")]
+WandbEntity = Annotated[str, typer.Option("--wandb-entity", metavar="TEAM", help="Whose; your own default.", envvar="WANDB_ENTITY")]
+
 
 Suite = Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What to train: smoke, mixed, toy or a suite file.")]
 Methods = Annotated[str, typer.Option(metavar="a,b|all|FILE.py|MODULE:OBJECT", help="Who takes part; baselines always do.")]
@@ -79,6 +84,10 @@ def run(
     baselines: Baselines = True,
     data_dir: DataDir = None,
     offline: Offline = False,
+    wandb: Wandb = "off",
+    wandb_runs: WandbRuns = "study",
+    wandb_project: WandbProject = "lossbench",
+    wandb_entity: WandbEntity = "",
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
     _study(**locals())
@@ -107,6 +116,10 @@ def sweep(
     baselines: Baselines = True,
     data_dir: DataDir = None,
     offline: Offline = False,
+    wandb: Wandb = "off",
+    wandb_runs: WandbRuns = "study",
+    wandb_project: WandbProject = "lossbench",
+    wandb_entity: WandbEntity = "",
 ) -> None:
     """Tune every method equally, then train its best configuration on ten fresh seeds: run with --budget 8 --seeds 10."""
     _study(**locals())
@@ -117,8 +130,11 @@ def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str,
     from benchmark.commands import flags
     from benchmark.commands.run import Request
     from benchmark.commands.run import run as execute
+    from benchmark.tracking import Options
 
     settings, problems = (tuple(others.pop(name) or ()) for name in ("settings", "problem"))
+    mode, runs, project, entity = (others.pop(name) for name in ("wandb", "wandb_runs", "wandb_project", "wandb_entity"))
+    tracking = Options(mode=mode, runs=runs, project=project, entity=entity)
     request = Request(
         seeds=flags.whole("--seeds", seeds, 1) if seeds else None,
         budget=flags.whole("--budget", budget, 1),
@@ -128,6 +144,7 @@ def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str,
         jobs=flags.whole("--jobs", jobs, 0),
         timeout=flags.positive("--timeout", timeout),
         retries=flags.whole("--retries", retries, 0),
+        tracking=tracking,
         **others,
     )
     execute(request)

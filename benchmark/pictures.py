@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.errors import UsageError
 from tasks.gallery import Confusion, Curves, Panel, Picture, Scatter, Trajectory
 from tasks.known_front import hypervolume
+
+if TYPE_CHECKING:
+    from benchmark.table import Table
 
 INK, PAPER, FAINT, GREY = "#1a1a1a", "#ffffff", "#d9d9d9", "#666666"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -83,6 +86,22 @@ def gallery(blocks: Sequence[Block], out: Path) -> None:
                     axes.set_axis_off()
                 else:
                     _draw(axes, panel)
+
+
+def leaderboard(table: Table, out: Path) -> None:
+    """Δm of every row with its interval, best on top; a row that is not complete is hollow, and has none."""
+    rows = [row for row in table.rows if row.rank is not None and math.isfinite(row.delta_m.value)]
+    with page(out, 6.4, 1.0 + 0.22 * max(len(rows), 3)) as figure:
+        axes = figure.subplots()
+        axes.axvline(0.0, color=GREY, lw=0.8, zorder=1)
+        for place, row in enumerate(rows):
+            if math.isfinite(row.delta_m.low) and math.isfinite(row.delta_m.high):
+                axes.plot([row.delta_m.low, row.delta_m.high], [place, place], color=PALETTE[0], lw=1.2, zorder=2)
+            axes.plot(row.delta_m.value, place, "o", ms=5, mec=PALETTE[0], color=PALETTE[0] if row.complete else PAPER, zorder=3)
+        axes.set_yticks(range(len(rows)), [row.entrant for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("Δm % against single-task training (lower is better)")
+        axes.set_title(", ".join(table.suites), loc="left", fontweight="bold")
 
 
 def _lines(row: Sequence[Panel]) -> list[list[Panel | None]]:

@@ -110,6 +110,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Mean over the trained tasks of validation loss / loss of the best constant; what ``selection='best'`` minimises."""
     seconds: float
     """Training time so far (evaluation left out)."""
+    cosine: float | msgspec.UnsetType = msgspec.UNSET
+    """Mean cosine between the gradients of two tasks, over all pairs and the steps since the previous point; absent where the method did
+    not have to look at the gradients' Gramian, and from records before this field."""
+    conflicts: float | msgspec.UnsetType = msgspec.UNSET
+    """Share of those cosines that are negative."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from benchmark import plan
+from benchmark import selection
 from benchmark.executors import Job
 from benchmark.records import FINISHED, RunRecord
 from benchmark.study import name_of
@@ -47,11 +47,11 @@ class Scores:
         self._trials: Counter[str] = Counter()
 
     def add(self, record: RunRecord) -> None:
-        spec, score = record.spec, plan.score_of(record)
+        spec, score = record.spec, selection.loss_of(record)
         if record.status not in FINISHED or score is None:
             return
         problems = self._found.setdefault(spec.entrant, {})
-        scores = problems.setdefault(spec.problem, {}).setdefault(plan.group(spec), _Group())
+        scores = problems.setdefault(spec.problem, {}).setdefault(selection.group(spec), _Group())
         scores.count += 1
         scores.total += score
         scores.least = min(scores.least, score)

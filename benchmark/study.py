@@ -115,11 +115,18 @@ def run(
 
 
 def tune(
-    specs: Sequence[TrialSpec], study: Study, store: Store, executor: Executor, watchers: Sequence[Watcher] = (), *, device: str = "cpu"
+    specs: Sequence[TrialSpec],
+    study: Study,
+    store: Store,
+    executor: Executor,
+    watchers: Sequence[Watcher] = (),
+    *,
+    device: str = "cpu",
+    retries: int = 0,
 ) -> None:
     """Runs what is missing of these tuning trials, and nothing after them."""
     todo = missing(specs, store)
-    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, Tally())
+    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, Tally())
 
 
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:

@@ -11,10 +11,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from msgspec import UNSET
 from torch import Tensor
 
 import methods
 import tasks
+from benchmark.conflict import conflict
 from benchmark.records import Point, TrialSpec
 
 
@@ -116,6 +118,7 @@ class Run:
         start = perf_counter()
         result = session.evaluate("validation")
         score = self._score(result.losses, session.prior_losses)
+        cosine, conflicts = conflict([step.gramian for step in since if step.gramian is not None]) or (UNSET, UNSET)
         self.curve.append(
             Point(
                 step=self.steps,
@@ -124,6 +127,8 @@ class Run:
                 weights=finite(_mean([step.weights for step in since if step.weights is not None])),
                 score=finite([score])[0],
                 seconds=self.train + self.method,
+                cosine=cosine,
+                conflicts=conflicts,
             )
         )
         metrics = self._relevant(result.metrics, "validation")

@@ -53,7 +53,7 @@ def render(table: Table, format: Format = "table", *, by: By = "method", width: 
     if format == "json":
         return _json(table)
     if format == "csv":
-        return _csv(_metric_lines(table) if by == "task" else _method_lines(table))
+        return _csv(metric_lines(table) if by == "task" else method_lines(table))
     if format not in get_args(Format):
         raise ValueError(f"format={format!r}: expected one of {', '.join(get_args(Format))}")
     grids = list(_by_task(table) if by == "task" else _by_method(table))
@@ -241,13 +241,14 @@ def _markdown(grids: Sequence[Grid], lines: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_Line = dict[str, str | float | int | None]
+Line = dict[str, str | float | int | None]
 
 
-def _method_lines(table: Table) -> list[_Line]:
+def method_lines(table: Table) -> list[Line]:
+    """A line an entrant with the numbers of its row, nan where there is none; all lines have the same keys."""
     lines = []
     for row in table.rows:
-        line: _Line = {"rank": row.rank, "entrant": row.entrant, "reference": _truth(row.reference)}
+        line: Line = {"rank": row.rank, "entrant": row.entrant, "reference": _truth(row.reference)}
         line |= {"complete": _truth(row.complete), "like_best": _truth(row.like_best)}
         for name, estimate in (("delta_m", row.delta_m), ("delta_p", row.delta_p)):
             line |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
@@ -261,8 +262,9 @@ def _method_lines(table: Table) -> list[_Line]:
     return lines
 
 
-def _metric_lines(table: Table) -> list[_Line]:
-    lines: list[_Line] = []
+def metric_lines(table: Table) -> list[Line]:
+    """A line a metric and entrant: the mean over the seeds and its interval."""
+    lines: list[Line] = []
     for problem in table.problems:
         for key, info in problem.metrics.items():
             for row in table.rows:
@@ -290,7 +292,7 @@ def _truth(value: bool | None) -> str | None:
     return None if value is None else str(value).lower()
 
 
-def _csv(lines: list[_Line]) -> str:
+def _csv(lines: list[Line]) -> str:
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     if lines:

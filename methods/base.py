@@ -42,11 +42,13 @@ class Facts:
 class Step:
     """What a backward pass saw and decided: losses ``[T]`` and weights ``[T]`` (scale and priority included), both detached.
 
-    ``weights`` is None for a method whose update is no weighted sum of the task gradients.
+    ``weights`` is None for a method whose update is no weighted sum of the task gradients. ``gramian`` is G ``[T, T]`` of the task
+    gradients without their priorities, float64 on the host, where the method had to look at it (:class:`methods.GramianMethod`); else None.
     """
 
     losses: Tensor
     weights: Tensor | None
+    gramian: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ _EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
     "ray": ("ray[tune]", "sweep"),
     "optuna": ("optuna", "sweep"),
+    "wandb": ("wandb", "track"),
 }
 """Importable name -> (name on PyPI, extra of this package that installs it)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +24,8 @@ from benchmark.progress import PreparingProgress, StudyProgress
 from benchmark.records import TrialSpec
 from benchmark.search import ADAPTIVE
 from benchmark.store import Store, StoreError
+from benchmark.tracking import Options
+from benchmark.tracking.watcher import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Request:
     scheduler: str = ""
     study_seed: int = 0
     selection_rule: str = selection.DEFAULT
+    tracking: Options = field(default_factory=Options)
 
 
 def run(request: Request) -> None:
@@ -62,29 +65,40 @@ def run(request: Request) -> None:
     one_of("--device", request.device, DEVICES)
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
+    request.tracking.check()
     if request.device == "cuda":
         from benchmark.machine import resolve_device
 
         resolve_device(request.device)
     console = Console(stderr=True)
-    wanted = planned(request, console)
     store = Store(request.results)
-    _refuse_changed(wanted, store)
     if request.dry_run:
+        wanted = planned(request, console)
+        _refuse_changed(wanted, store)
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
+    with Tracker(request.tracking, store, console) as tracker:
+        tracker.log_in()
+        _run(request, store, tracker, console)
+
+
+def _run(request: Request, store: Store, tracker: Tracker, console: Console) -> None:
+    wanted = planned(request, console)
+    _refuse_changed(wanted, store)
     trials = functools.partial(_trials, wanted, store)
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
+    tracker.begin(wanted)
     if wanted.budget > 1:
         console.print("\n".join(_protocol(wanted)), markup=False, highlight=False)
     resources = Resources(jobs=1 if request.executor == "inline" else request.jobs or _cores(), timeout=request.timeout)
     beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs, trials)
     with StudyProgress(console, resources.jobs) as progress, beacon, executors.create(request.executor, resources) as pool:
+        watchers: list[study.Watcher] = [progress, beacon, tracker]
         try:
             if wanted.kind in ADAPTIVE:
                 wanted = _explored(wanted, store, request, progress)
             tally = study.run(
-                wanted, store, pool, [progress, beacon], device=request.device, retry_failed=bool(request.retry), retries=request.retries
+                wanted, store, pool, watchers, device=request.device, retry_failed=bool(request.retry), retries=request.retries
             )
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
@@ -96,8 +110,10 @@ def run(request: Request) -> None:
         f"{tally.ran} trials run, {tally.reused} already recorded, {len(tally.failed)} failed; records in {request.results.resolve()}"
     )
     tuned = study.tuned(wanted, store)
+    evaluated = study.records_of(plan.evaluation(wanted, tuned), store)
+    tracker.end(tuned, evaluated)
     notes = selection.describe(wanted.search, selection.choose(tuned, wanted.search).values()) if wanted.budget > 1 else []
-    print_table(study.records_of(plan.evaluation(wanted, tuned), store), [], "table", notes)
+    print_table(evaluated, [], "table", notes)
 
 
 def _explored(wanted: plan.Study, store: Store, request: Request, progress: StudyProgress) -> plan.Study:
@@ -106,7 +122,9 @@ def _explored(wanted: plan.Study, store: Store, request: Request, progress: Stud
 
     jobs = request.jobs or _cores()
     with executors.create(request.executor, Resources(jobs=jobs, timeout=request.timeout)) as pool:
-        study.tune(plan.defaults(wanted, "tune", plan.TUNING_SEED), wanted, store, pool, [progress], device=request.device)
+        study.tune(
+            plan.defaults(wanted, "tune", plan.TUNING_SEED), wanted, store, pool, [progress], device=request.device, retries=request.retries
+        )
     return explored(wanted, store, jobs, [progress], device=request.device, timeout=request.timeout)
 
 

@@ -64,6 +64,7 @@ class GramianMethod(GradientMethod):
         self._scratch = Scratch()
         self._held: Tensor | None = None
         self._age = 0
+        self._gramian: Tensor | None = None
 
     def get_extra_state(self) -> dict[str, Any]:
         return {**super().get_extra_state(), "held": None if self._held is None else self._held.tolist(), "age": self._age}
@@ -74,7 +75,7 @@ class GramianMethod(GradientMethod):
         self._age = state["age"]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_scratch": Scratch()}
+        return {**super().__getstate__(), "_scratch": Scratch(), "_gramian": None}
 
     @abstractmethod
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
@@ -93,6 +94,7 @@ class GramianMethod(GradientMethod):
         values = self._values(losses)
         roots = self._roots(losses, given)
         priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
+        vars(self)["_gramian"] = None
         if self._held is not None and self._age < self.every:
             weights = self._held
             self._backward_held(roots, weights, given)
@@ -101,7 +103,7 @@ class GramianMethod(GradientMethod):
             solved = self.every > 1 and bool(weights.isfinite().all() & weights.any())
             self._held, self._age = weights if solved else None, 0
         self._age += 1
-        return Step(values, (weights * priority).to(values, non_blocking=True))
+        return Step(values, (weights * priority).to(values, non_blocking=True), self._gramian)
 
     def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
         """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""
@@ -230,6 +232,7 @@ class GramianMethod(GradientMethod):
             return torch.zeros(self.num_tasks, dtype=torch.float64)
         vars(self)["rounding"] = host.eps
         square = torch.from_numpy(gramian)
+        vars(self)["_gramian"] = torch.from_numpy(gramian.copy())  # a method may change what it is given
         weights = self._weights_of_alive(square, torch.from_numpy(host.losses.copy()), alive)
         factor = self._norm_factor(square, weights, host.eps) if self.scale == "grad_norm" else self._factor()
         return weights if factor == 1.0 else weights * factor
