@@ -29,6 +29,14 @@ Retries = Annotated[
     str, typer.Option("--retries", metavar="N", help="Times to run a trial again that was lost with its worker, before that is its record.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
+Jobs = Annotated[str, typer.Option("--jobs", metavar="N", help="Trials at once; 0 is one a core, or all that a cluster has room for.")]
+ExecutorName = Annotated[
+    str,
+    typer.Option("--executor", metavar="local|inline|ray", help="A pool of worker processes, this process, or Ray."),
+]
+Address = Annotated[str, typer.Option("--address", metavar="auto|HOST:PORT", help="The head of a Ray cluster (ray only); this machine.")]
+CpusPerTrial = Annotated[str, typer.Option("--cpus-per-trial", metavar="N", help="Cores to set aside for a trial (ray only).")]
+GpusPerTrial = Annotated[str, typer.Option("--gpus-per-trial", metavar="N", help="GPUs of a trial, such as 0.25 (ray only).")]
 
 Wandb = Annotated[str, typer.Option("--wandb", metavar="online|offline|off", help="Track the study in Weights & Biases.")]
 WandbRuns = Annotated[str, typer.Option("--wandb-runs", metavar="study|trial", help="What is one W&B run.")]
@@ -52,10 +60,8 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter; several values make a grid.")
 ]
 Problems = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem of the suite (repeatable).")]
-Jobs = Annotated[str, typer.Option(metavar="N", help="Trials at once; 0 is one a core.")]
-Executor = Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")]
-Timeout = Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (local only).")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train; with ray, --gpus-per-trial says it.")]
+Timeout = Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (not inline).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")]
 Retry = Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")]
 Baselines = Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")]
@@ -74,7 +80,10 @@ def run(
     study_seed: StudySeed = "0",
     selection_rule: SelectionRule = RULE,
     jobs: Jobs = "0",
-    executor: Executor = "local",
+    executor: ExecutorName = "local",
+    address: Address = "",
+    cpus_per_trial: CpusPerTrial = "",
+    gpus_per_trial: GpusPerTrial = "",
     device: Device = "auto",
     timeout: Timeout = "3600",
     results: Results = RESULTS,
@@ -106,7 +115,10 @@ def sweep(
     study_seed: StudySeed = "0",
     selection_rule: SelectionRule = RULE,
     jobs: Jobs = "0",
-    executor: Executor = "local",
+    executor: ExecutorName = "local",
+    address: Address = "",
+    cpus_per_trial: CpusPerTrial = "",
+    gpus_per_trial: GpusPerTrial = "",
     device: Device = "auto",
     timeout: Timeout = "3600",
     results: Results = RESULTS,
@@ -125,7 +137,19 @@ def sweep(
     _study(**locals())
 
 
-def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str, retries: str, **others: Any) -> None:
+def _study(
+    *,
+    seeds: str,
+    budget: str,
+    study_seed: str,
+    jobs: str,
+    address: str,
+    cpus_per_trial: str,
+    gpus_per_trial: str,
+    timeout: str,
+    retries: str,
+    **others: Any,
+) -> None:
     """What run and sweep do with their flags."""
     from benchmark.commands import flags
     from benchmark.commands.run import Request
@@ -142,6 +166,9 @@ def _study(*, seeds: str, budget: str, study_seed: str, jobs: str, timeout: str,
         settings=settings,
         problems=problems,
         jobs=flags.whole("--jobs", jobs, 0),
+        address=address or None,
+        cpus_per_trial=flags.amount("--cpus-per-trial", cpus_per_trial) if cpus_per_trial else None,
+        gpus_per_trial=flags.amount("--gpus-per-trial", gpus_per_trial) if gpus_per_trial else None,
         timeout=flags.positive("--timeout", timeout),
         retries=flags.whole("--retries", retries, 0),
         tracking=tracking,

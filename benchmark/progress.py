@@ -68,7 +68,7 @@ class StudyProgress(Watcher):
     """A panel for each stage. Use as a context manager, and as a watcher of :func:`benchmark.study.run`."""
 
     def __init__(self, console: Console, jobs: int = 1) -> None:
-        """``jobs``: trials at once, to tell waiting from working."""
+        """``jobs``: trials at once, to tell waiting from working; 0 where only the cluster knows."""
         self._console = console
         self._bars = _bars(console, TextColumn("[red]{task.fields[failed]}[/red]"))
         self._bar = TaskID(0)

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import methods
 import tasks
@@ -17,8 +16,11 @@ from benchmark.records import FINISHED, BadRecord, RunRecord, TrialSpec
 from benchmark.store import Store
 
 
-class Watcher(Protocol):
-    """Sees a study run: the progress display, a tracker. What it raises ends the study, so it deals with its own trouble."""
+class Watcher:
+    """Sees a study run, and does nothing about it; the progress display and a tracker are subclasses.
+
+    What a method raises ends the study, so it deals with its own trouble.
+    """
 
     def stage(self, name: str, todo: Sequence[TrialSpec], done: int) -> None:
         """A stage begins: what will run, and how many of it are recorded already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import methods as registry
 import tasks
 from benchmark import executors, plan, selection, study
 from benchmark.beacon import Beacon, key_of
+from benchmark.commands import places
 from benchmark.commands.flags import DEVICES, locations, one_of, proposer, selection_rule
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
@@ -40,6 +40,9 @@ class Request:
     problems: tuple[str, ...]
     jobs: int
     executor: str
+    address: str | None
+    cpus_per_trial: float | None
+    gpus_per_trial: float | None
     device: str
     timeout: float
     results: Path
@@ -66,10 +69,7 @@ def run(request: Request) -> None:
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
     request.tracking.check()
-    if request.device == "cuda":
-        from benchmark.machine import resolve_device
-
-        resolve_device(request.device)
+    resources, device = places.resources(request), places.device(request)
     console = Console(stderr=True)
     store = Store(request.results)
     if request.dry_run:
@@ -79,10 +79,10 @@ def run(request: Request) -> None:
         return
     with Tracker(request.tracking, store, console) as tracker:
         tracker.log_in()
-        _run(request, store, tracker, console)
+        _run(request, store, tracker, resources, device, console)
 
 
-def _run(request: Request, store: Store, tracker: Tracker, console: Console) -> None:
+def _run(request: Request, store: Store, tracker: Tracker, resources: Resources, device: str, console: Console) -> None:
     wanted = planned(request, console)
     _refuse_changed(wanted, store)
     trials = functools.partial(_trials, wanted, store)
@@ -90,16 +90,13 @@ def _run(request: Request, store: Store, tracker: Tracker, console: Console) -> 
     tracker.begin(wanted)
     if wanted.budget > 1:
         console.print("\n".join(_protocol(wanted)), markup=False, highlight=False)
-    resources = Resources(jobs=1 if request.executor == "inline" else request.jobs or _cores(), timeout=request.timeout)
-    beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs, trials)
-    with StudyProgress(console, resources.jobs) as progress, beacon, executors.create(request.executor, resources) as pool:
+    beacon = Beacon(store.root, wanted.suite.name, _key(wanted), resources.jobs or 0, trials)
+    with StudyProgress(console, resources.jobs or 0) as progress, beacon, executors.create(request.executor, resources) as pool:
         watchers: list[study.Watcher] = [progress, beacon, tracker]
         try:
             if wanted.kind in ADAPTIVE:
-                wanted = _explored(wanted, store, request, progress)
-            tally = study.run(
-                wanted, store, pool, watchers, device=request.device, retry_failed=bool(request.retry), retries=request.retries
-            )
+                wanted = _explored(wanted, store, request, resources, device, progress)
+            tally = study.run(wanted, store, pool, watchers, device=device, retry_failed=bool(request.retry), retries=request.retries)
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise
@@ -116,16 +113,14 @@ def _run(request: Request, store: Store, tracker: Tracker, console: Console) -> 
     print_table(evaluated, [], "table", notes)
 
 
-def _explored(wanted: plan.Study, store: Store, request: Request, progress: StudyProgress) -> plan.Study:
+def _explored(wanted: plan.Study, store: Store, request: Request, resources: Resources, device: str, progress: StudyProgress) -> plan.Study:
     """The study with the trials of its adaptive search: first the defaults, wherever trials run, then what Ray Tune makes of them."""
     from benchmark.explore import explored  # torch
 
-    jobs = request.jobs or _cores()
-    with executors.create(request.executor, Resources(jobs=jobs, timeout=request.timeout)) as pool:
-        study.tune(
-            plan.defaults(wanted, "tune", plan.TUNING_SEED), wanted, store, pool, [progress], device=request.device, retries=request.retries
-        )
-    return explored(wanted, store, jobs, [progress], device=request.device, timeout=request.timeout)
+    with executors.create(request.executor, resources) as pool:
+        defaults = plan.defaults(wanted, "tune", plan.TUNING_SEED)
+        study.tune(defaults, wanted, store, pool, [progress], device=device, retries=request.retries)
+    return explored(wanted, store, resources.jobs or 1, [progress], device=device, timeout=request.timeout)
 
 
 def planned(request: Request, console: Console) -> plan.Study:
@@ -176,10 +171,6 @@ def _refuse_changed(wanted: plan.Study, store: Store) -> None:
         source = registry.find(name)
         remedy = source.remedy if source else "start anew"
         raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def _fingerprints(suite: tasks.Suite, where: tasks.Locations, console: Console) -> dict[str, str]:
