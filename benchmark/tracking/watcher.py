@@ -34,8 +34,8 @@ LOG_IN = 30.0
 OPEN = 45.0
 """Seconds for a server that answers to open the run."""
 
-STALL = {"offline": 20.0, "online": 120.0}
-"""Seconds without a part of the last tables done, after which waiting for the service ends: nothing to send takes that long on a disk."""
+STALL = {"offline": 60.0, "online": 120.0}
+"""Seconds without a part of the last tables done, after which waiting for the service ends; a part takes a second on an idle machine."""
 
 LEAVE = 12.0
 """Seconds for a service that was told to leave, or that is done; then it is killed."""

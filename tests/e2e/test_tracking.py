@@ -62,6 +62,7 @@ def test_the_terminal_says_where_the_run_is_and_how_to_send_it_and_nothing_else_
         assert ran.returncode == 0, ran.stderr
         assert "wandb" not in ran.stdout
         said = [line for line in ran.stderr.splitlines() if "wandb" in line.lower() or "w&b" in line.lower()]
+        said = [line for line in said if not line.startswith("waiting for W&B")]  # after five seconds, on a busy machine
         run = tracked.segments[0].run["run_id"]
         home = tracked.folder / "results" / "wandb"
         assert said == [f"W&B run: {run} in {home}", f"send it: wandb sync {home}/offline-run-*-{run}*"]
