@@ -26,6 +26,14 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="DIR", help="Local copies of data sets: DIR/PROBLEM, or the files in DIR itself.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
+Jobs = Annotated[str, typer.Option("--jobs", metavar="N", help="Trials at once; 0 is one a core, or all that a cluster has room for.")]
+ExecutorName = Annotated[
+    str,
+    typer.Option("--executor", metavar="local|inline|ray", help="A pool of worker processes, this process, or Ray."),
+]
+Address = Annotated[str, typer.Option("--address", metavar="auto|HOST:PORT", help="The head of a Ray cluster (ray only); this machine.")]
+CpusPerTrial = Annotated[str, typer.Option("--cpus-per-trial", metavar="N", help="Cores to set aside for a trial (ray only).")]
+GpusPerTrial = Annotated[str, typer.Option("--gpus-per-trial", metavar="N", help="GPUs of a trial, such as 0.25 (ray only).")]
 
 
 @app.command()
@@ -38,10 +46,13 @@ def run(
         list[str] | None, typer.Option("--set", metavar="METHOD.NAME=V[,V]", help="Pin a hyperparameter; several values make a grid.")
     ] = None,
     problem: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this problem of the suite (repeatable).")] = None,
-    jobs: Annotated[str, typer.Option(metavar="N", help="Trials at once; 0 is one a core.")] = "0",
-    executor: Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")] = "local",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
-    timeout: Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (local only).")] = "3600",
+    jobs: Jobs = "0",
+    executor: ExecutorName = "local",
+    address: Address = "",
+    cpus_per_trial: CpusPerTrial = "",
+    gpus_per_trial: GpusPerTrial = "",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train; with ray, --gpus-per-trial says it.")] = "auto",
+    timeout: Annotated[str, typer.Option(metavar="SECONDS", help="What a trial may take (not inline).")] = "3600",
     results: Results = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")] = False,
     retry: Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")] = "",
@@ -63,6 +74,9 @@ def run(
         problems=tuple(problem or ()),
         jobs=flags.whole("--jobs", jobs, 0),
         executor=executor,
+        address=address or None,
+        cpus_per_trial=flags.amount("--cpus-per-trial", cpus_per_trial) if cpus_per_trial else None,
+        gpus_per_trial=flags.amount("--gpus-per-trial", gpus_per_trial) if gpus_per_trial else None,
         device=device,
         timeout=flags.positive("--timeout", timeout),
         results=results,

@@ -39,6 +39,21 @@ def positive(flag: str, text: str) -> float:
     return value
 
 
+def amount(flag: str, text: str) -> float:
+    """How much of something a trial needs; parts of a GPU are possible.
+
+    Raises:
+        UsageError: no finite number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{flag} is {text!r}; expected a number above 0, such as 1 or 0.25")
+    return value
+
+
 def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         words = ", ".join(word for word in allowed if word)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from rich.table import Table
 import methods as registry
 import tasks
 from benchmark import executors, plan, study
+from benchmark.commands import places
 from benchmark.commands.flags import DEVICES, locations, one_of
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
-from benchmark.executors import Resources
 from benchmark.progress import PreparingProgress, StudyProgress
 from benchmark.store import Store
 
@@ -34,6 +33,9 @@ class Request:
     problems: tuple[str, ...]
     jobs: int
     executor: str
+    address: str | None
+    cpus_per_trial: float | None
+    gpus_per_trial: float | None
     device: str
     timeout: float
     results: Path
@@ -53,10 +55,7 @@ def run(request: Request) -> None:
     one_of("--device", request.device, DEVICES)
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
-    if request.device == "cuda":
-        from benchmark.machine import resolve_device
-
-        resolve_device(request.device)
+    resources, device = places.resources(request), places.device(request)
     console = Console(stderr=True)
     wanted = planned(request, console)
     store = Store(request.results)
@@ -65,10 +64,9 @@ def run(request: Request) -> None:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
     store.check_writable()
-    resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
-            tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))
+            tally = study.run(wanted, store, pool, [progress], device=device, retry_failed=bool(request.retry))
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
             raise
@@ -105,10 +103,6 @@ def _refuse_changed(wanted: plan.Study, store: Store) -> None:
         source = registry.find(name)
         remedy = source.remedy if source else "start anew"
         raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def _fingerprints(suite: tasks.Suite, where: tasks.Locations, console: Console) -> dict[str, str]:

@@ -81,8 +81,8 @@ class Executor(Protocol):
 class Resources:
     """What an executor may use."""
 
-    jobs: int = 1
-    """Trials at once."""
+    jobs: int | None = 1
+    """Trials at once; None for as many as the cluster has room for."""
     timeout: float | None = None
     """Seconds of wall clock that one job may take; None for no limit."""
     cpus_per_trial: float = 1.0
@@ -91,7 +91,9 @@ class Resources:
     """Of a cluster, for an executor that knows such; None for this machine alone."""
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
+        if self.jobs is None and self.address is None:
+            raise ValueError("jobs is None, expected a number of trials at once where there is no cluster to ask")
+        if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs is {self.jobs}, expected at least 1")
         if self.timeout is not None and not self.timeout > 0:
             raise ValueError(f"timeout is {self.timeout} s, expected more than 0, or None for no limit")
@@ -108,6 +110,7 @@ class _Factory(Protocol):
 _EXECUTORS = {
     "inline": "benchmark.executors.inline:InlineExecutor",
     "local": "benchmark.executors.local:LocalExecutor",
+    "ray": "benchmark.executors.ray:RayExecutor",
 }
 """Dotted paths rather than classes: an executor's dependencies are imported when it is chosen."""
 

@@ -30,7 +30,7 @@ class LocalExecutor:
     """
 
     def __init__(self, *, resources: Resources, work: str) -> None:
-        self._size = resources.jobs
+        self._size = resources.jobs or 1
         self._timeout = resources.timeout
         self._work = work
         self._workers: list[WorkerProcess] = []

@@ -1,0 +1,397 @@
+"""Ray Tune: one machine, or a cluster of them. One Tune trial a job; the trials run in reused actors, each with a warm worker behind it.
+
+Tune hands out the jobs and starts those again that were lost with their machine. Nothing else of it is used: what it writes goes into a
+temporary folder that nobody reads, and what a trial gives comes back as bytes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import math
+import os
+import queue
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources
+from benchmark.executors.remote import Terms, pack, unpack, versions
+from benchmark.executors.work import one_line
+
+LOSSES = 3
+"""Times that a job is started again because its machine, or Ray's process on it, was lost."""
+
+REACH = 3.0
+"""Seconds to wait for a cluster's port to open a connection, before Ray is left to try, which it does for minutes."""
+
+LEAVE = 5.0
+"""Seconds that Tune may take to notice that nobody wants its results any more."""
+
+OBJECT_STORE = 256 * 2**20
+"""Bytes of shared memory on this machine: jobs and records are all that passes through it; Ray would reserve a third of the memory."""
+
+LONGEST_FOLDER = 40
+"""Characters: a socket's path has at most 107, of which Ray adds some 60 to the folder's."""
+
+SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # no tables
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no files a trial: half the time of a trivial one
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # no snapshots of a state that is never restored
+    "TUNE_WARN_THRESHOLD_S": "1e9",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # whoever asks a Ray that was shut down must not start another
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray is about to do by itself, and warns of
+}
+"""Environment variables while Ray runs."""
+
+
+class RayExecutor:
+    """Up to ``jobs`` trials at once, or all that a cluster has room for, through ``ray.tune.Tuner``.
+
+    Ray starts with the first ``run`` and stays until ``close``. A job that is lost with its node runs again elsewhere, up to ``LOSSES``
+    times; everything else that befalls a trial is a fault of that trial, as in ``local``. Whatever ends a ``run`` early, Ctrl-C included,
+    stops Ray on this machine, or this program's actors on the cluster, and the next ``run`` starts anew.
+    """
+
+    def __init__(self, *, resources: Resources, work: str) -> None:
+        self._resources = resources
+        self._work = work
+        self._session: ExitStack | None = None
+        self._sweep: _Sweep | None = None
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Yields the outcomes in the order of completion.
+
+        Raises:
+            ExecutorError: Ray is not installed or does not start, the cluster is not there or has no room, a node has another version or
+                cannot import the work, the previous ``run`` was not read to its end, or this one was closed meanwhile.
+        """
+        if self._sweep is not None:
+            raise ExecutorError("this executor is still running other jobs: finish or close that iterator first")
+        if not jobs:
+            return
+        self._connect()
+        self._sweep = sweep = _Sweep(jobs, self._resources, self._work)
+        try:
+            for _ in jobs:
+                outcome = sweep.next()
+                if self._sweep is not sweep:
+                    raise ExecutorError("this executor was closed before its jobs were done")
+                if outcome is None:
+                    raise ExecutorError("Ray Tune ended before all jobs had an outcome: run again, what is recorded is kept")
+                yield outcome
+            sweep.finish()
+            self._sweep = None
+        finally:
+            if self._sweep is sweep:  # whatever ended it early
+                self.close()
+
+    def close(self) -> None:
+        """Stops Ray here and removes its folder. A later ``run`` starts it again."""
+        atexit.unregister(self.close)
+        sweep, self._sweep = self._sweep, None
+        session, self._session = self._session, None
+        if sweep is not None:
+            sweep.abandon()
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _connect(self) -> None:
+        if self._session is None:
+            with ExitStack() as stack:
+                stack.enter_context(session(self._resources))
+                self._session = stack.pop_all()
+            atexit.register(self.close)
+
+
+class _Sweep:
+    """One ``Tuner.fit`` in a thread of its own, and the inbox that its outcomes arrive in."""
+
+    def __init__(self, jobs: Sequence[Job], resources: Resources, work: str) -> None:
+        self._inbox: queue.SimpleQueue[Outcome | ExecutorError | None] = queue.SimpleQueue()
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._fit, args=(jobs, resources, work), name="lossbench-tune", daemon=True)
+        self._thread.start()
+
+    def next(self) -> Outcome | None:
+        """Waits for a job to end; None if Tune has ended.
+
+        Raises:
+            ExecutorError: Tune has given up, or a node is unfit.
+        """
+        found = self._inbox.get()
+        if isinstance(found, ExecutorError):
+            raise found
+        return found
+
+    def finish(self) -> None:
+        """Waits until Tune has put away its actors."""
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """Makes Tune stop where it is; does not wait for a trial."""
+        self._unwanted.set()
+        self._thread.join(LEAVE)
+
+    def _fit(self, jobs: Sequence[Job], resources: Resources, work: str) -> None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="lossbench-tune-", ignore_cleanup_errors=True) as folder, suppress(_Unwanted):
+                _tuner(jobs, resources, work, folder, self._inbox.put, self._unwanted).fit()
+        except BaseException as error:  # noqa: BLE001 - told where it can be seen
+            self._inbox.put(ExecutorError(f"Ray Tune gave up: {one_line(error)}"))
+        else:
+            self._inbox.put(None)
+
+
+class _Unwanted(BaseException):
+    """Raised inside Tune's loop to end it."""
+
+
+def _tuner(
+    jobs: Sequence[Job],
+    resources: Resources,
+    work: str,
+    folder: str,
+    deliver: Callable[[Outcome | ExecutorError], None],
+    unwanted: threading.Event,
+) -> Any:
+    from ray import tune
+
+    class Postman(tune.Callback):  # type: ignore[misc]
+        """Takes the replies out of Tune's hands, which would keep them all."""
+
+        def __init__(self) -> None:
+            self.started: dict[int, float] = {}
+
+        def on_step_begin(self, **_: Any) -> None:
+            if unwanted.is_set():
+                raise _Unwanted
+
+        def on_trial_start(self, *, trial: Any, **_: Any) -> None:
+            self.started[trial.config["job"]] = time.monotonic()
+
+        def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
+            if (reply := result.pop("reply", None)) is not None:
+                try:
+                    deliver(unpack(jobs[trial.config["job"]], reply))
+                except ExecutorError as error:
+                    deliver(error)
+
+        def on_trial_error(self, *, trial: Any, **_: Any) -> None:
+            index = trial.config["job"]
+            seconds = time.monotonic() - self.started.get(index, time.monotonic())
+            deliver(_lost(jobs[index], trial.get_pickled_error(), seconds))
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:  # Tune writes its callbacks down; an inbox cannot be
+            return tune.Callback, ()
+
+    terms = msgspec.msgpack.encode(Terms(work, replace(resources, jobs=1, address=None), versions()))
+    trainable = tune.with_parameters(_trainable(terms, _import_path()), parcels=[pack(job) for job in jobs])
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        param_space={"job": tune.grid_search(list(range(len(jobs))))},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True, max_concurrent_trials=resources.jobs, trial_name_creator=str, trial_dirname_creator=str
+        ),
+        run_config=tune.RunConfig(
+            name="study", storage_path=folder, verbose=0, callbacks=[Postman()], failure_config=tune.FailureConfig(max_failures=LOSSES)
+        ),
+    )
+
+
+def _trainable(terms: bytes, paths: Sequence[str]) -> Callable[..., dict[str, Any]]:
+    """What Ray sends to its workers. By value, since it is nested: it must be able to say that the package is not there."""
+
+    def lossbench(config: Mapping[str, int], parcels: Sequence[bytes]) -> dict[str, Any]:
+        import os
+        import sys
+
+        sys.path[:0] = [path for path in paths if path not in sys.path and os.path.exists(path)]
+        from benchmark.executors.remote import answer
+
+        return {"reply": answer(terms, parcels[config["job"]]), "done": True}
+
+    return lossbench
+
+
+def _import_path() -> list[str]:
+    """Where this program finds its modules: a worker on this machine must find the same, a checkout that is not installed included."""
+    return [os.path.abspath(path) for path in sys.path]
+
+
+def _lost(job: Job, error: BaseException, seconds: float) -> Outcome | ExecutorError:
+    """What Tune gave up on: a job whose machine went again and again, or a node whose Ray workers cannot do anything."""
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    if isinstance(error, OutOfMemoryError) or "low on memory" in str(error):
+        return Outcome(job, fault=Fault("oom", f"killed {LOSSES + 1} times by Ray, as its machine ran out of memory", seconds))
+    if isinstance(error, RayActorError) and "failed to import" not in str(error):
+        return Outcome(job, fault=Fault("error", f"lost {LOSSES + 1} times with its machine or Ray's process there", seconds))
+    cause = error.cause if hasattr(error, "cause") else error
+    return ExecutorError(f"a node of the cluster cannot run trials: {one_line(cause)}; install the same lossbench[sweep] on all of them")
+
+
+# Ray itself
+
+
+@contextmanager
+def session(resources: Resources) -> Iterator[None]:
+    """Ray, started or joined; afterwards stopped or left, and everything as it was.
+
+    Raises:
+        ExecutorError: in one line why not.
+    """
+    ours = resources.address is None
+    telemetry = {"RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0")}
+    keys = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()} if ours else {}
+    with ExitStack() as stack:
+        stack.enter_context(_environment(SETTINGS | telemetry | keys))
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                import ray
+                import ray.tune
+        except ImportError as error:
+            raise ExecutorError(f"--executor ray needs the package {error.name}: pip install 'lossbench[sweep]'") from error
+        for name in ("ray", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if ray.is_initialized():
+            raise ExecutorError("Ray is already running in this program: call ray.shutdown() first")
+        common = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+        try:
+            if resources.address is None:
+                stack.enter_context(_here(ray, resources, common))
+            else:
+                stack.enter_context(_there(ray, resources.address, common))
+        except ExecutorError:
+            raise
+        except Exception as error:
+            raise ExecutorError(f"Ray does not start: {one_line(error)}") from error
+        _check_room(ray.nodes(), resources)
+        yield
+
+
+@contextmanager
+def _here(ray: Any, resources: Resources, common: Mapping[str, Any]) -> Iterator[None]:
+    """Ray on this machine, for this program alone: no other that runs here is joined or disturbed."""
+    folder = tempfile.mkdtemp(prefix="lossbench-ray-")
+    if len(folder) > LONGEST_FOLDER:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="lossbench-ray-", dir="/tmp")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=math.ceil((resources.jobs or 1) * resources.cpus_per_trial),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE,
+            _temp_dir=folder,
+            **common,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        _restore_sigterm(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
+    """A cluster that somebody started.
+
+    Raises:
+        ExecutorError: it cannot be reached.
+    """
+    _reach(address)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        try:
+            ray.init(address=address, **common)
+        except Exception as error:
+            raise ExecutorError(f"--address {address}: {one_line(error)}") from error
+        yield
+    finally:
+        ray.shutdown()
+        _restore_sigterm(before)
+
+
+def _reach(address: str) -> None:
+    """Opens a connection to the port of a cluster's head and closes it: Ray by itself would try for minutes.
+
+    Raises:
+        ExecutorError: nobody listens there.
+    """
+    found = _current() if address == "auto" else address
+    if found is None:
+        raise ExecutorError("--address auto: no Ray runs on this machine; start one with `ray start --head`, or give HOST:PORT")
+    host, _, port = found.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), REACH).close()
+    except (OSError, ValueError) as error:
+        raise ExecutorError(f"--address {address}: no Ray answers at {found} ({one_line(error)}); is the head running there?") from error
+
+
+def _current() -> str | None:
+    """The address that ``auto`` stands for: ``$RAY_ADDRESS``, or what ``ray start`` left on this machine."""
+    note = Path("/tmp/ray/ray_current_cluster")
+    return os.environ.get("RAY_ADDRESS") or (note.read_text().strip() if note.is_file() else None)
+
+
+def _check_room(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> None:
+    """A trial that fits on no machine would wait for ever.
+
+    Raises:
+        ExecutorError: so it is.
+    """
+    wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    machines = [{what: float(node["Resources"].get(what, 0)) for what in wanted} for node in nodes if node["Alive"]]
+    if not any(all(machine[what] >= amount for what, amount in wanted.items()) for machine in machines):
+        has = "; ".join(sorted({f"{machine['CPU']:g} CPUs and {machine['GPU']:g} GPUs" for machine in machines})) or "nothing"
+        raise ExecutorError(
+            f"no machine has the {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs of one trial (there are some with {has}): "
+            "lower --cpus-per-trial or --gpus-per-trial"
+        )
+
+
+def _restore_sigterm(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+@functools.cache
+def _token() -> str:
+    """Keeps other users of this machine out. Ray reads it once a process, and would otherwise write one into the user's home."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
