@@ -14,7 +14,6 @@ import os
 import queue
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -40,8 +39,8 @@ LOSSES = 3
 REACH = 3.0
 """Seconds to wait for a cluster's port to open a connection, before Ray is left to try, which it does for minutes."""
 
-LEAVE = 5.0
-"""Seconds that Tune may take to notice that nobody wants its results any more."""
+LEAVE = 30.0
+"""Seconds that Ray may take to end: it takes two or three, or as long as its start if it is still starting."""
 
 OBJECT_STORE = 256 * 2**20
 """Bytes of shared memory on this machine: jobs and records are all that passes through it; Ray would reserve a third of the memory."""
@@ -72,7 +71,7 @@ class RayExecutor:
     def __init__(self, *, resources: Resources, work: str) -> None:
         self._resources = resources
         self._work = work
-        self._session: ExitStack | None = None
+        self._ray: _RayThread | None = None
         self._sweep: _Sweep | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -86,9 +85,10 @@ class RayExecutor:
             raise ExecutorError("this executor is still running other jobs: finish or close that iterator first")
         if not jobs:
             return
-        self._connect()
         self._sweep = sweep = _Sweep(jobs, self._resources, self._work)
         try:
+            self._ray = self._ray or _RayThread(self._resources)
+            self._ray.orders.put(sweep)
             for _ in jobs:
                 outcome = sweep.next()
                 if self._sweep is not sweep:
@@ -96,7 +96,8 @@ class RayExecutor:
                 if outcome is None:
                     raise ExecutorError("Ray Tune ended before all jobs had an outcome: run again, what is recorded is kept")
                 yield outcome
-            sweep.finish()
+            while sweep.next() is not None:
+                pass  # Tune puts away its actors
             self._sweep = None
         finally:
             if self._sweep is sweep:  # whatever ended it early
@@ -104,13 +105,10 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stops Ray here and removes its folder. A later ``run`` starts it again."""
-        atexit.unregister(self.close)
-        sweep, self._sweep = self._sweep, None
-        session, self._session = self._session, None
-        if sweep is not None:
-            sweep.abandon()
-        if session is not None:
-            session.close()
+        self._sweep = None
+        thread, self._ray = self._ray, None
+        if thread is not None:
+            thread.close()
 
     def __enter__(self) -> Self:
         return self
@@ -118,22 +116,51 @@ class RayExecutor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _connect(self) -> None:
-        if self._session is None:
-            with ExitStack() as stack:
-                stack.enter_context(session(self._resources))
-                self._session = stack.pop_all()
-            atexit.register(self.close)
+
+class _RayThread:
+    """The one thread that talks to Ray, from its start to its end.
+
+    Ctrl-C arrives in the main thread and nowhere else: inside Ray's start it would leave half a core worker, which crashes the program.
+    The thread has to outlive what it starts, too: Linux ends Ray's processes with the thread that they came from.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self.orders: queue.SimpleQueue[_Sweep | None] = queue.SimpleQueue()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._live, args=(resources,), name="lossbench-ray", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the sweep under way, if there is one, and Ray; waits for it unless Ray hangs."""
+        atexit.unregister(self.close)
+        self._over.set()
+        self.orders.put(None)
+        self._thread.join(LEAVE)
+
+    def _live(self, resources: Resources) -> None:
+        failure: ExecutorError | None = None
+        try:
+            with session(resources, self._over):
+                atexit.register(self.close)  # after Ray's own, and so called before it
+                while (sweep := self.orders.get()) is not None:
+                    sweep.fit(self._over)
+        except _Unwanted:
+            failure = ExecutorError("this executor was closed before its jobs were done")
+        except ExecutorError as error:
+            failure = error
+        except BaseException as error:  # noqa: BLE001 - told where it can be seen
+            failure = ExecutorError(f"Ray does not start: {one_line(error)}")
+        if failure is not None:
+            while (sweep := self.orders.get()) is not None:
+                sweep.inbox.put(failure)
 
 
 class _Sweep:
-    """One ``Tuner.fit`` in a thread of its own, and the inbox that its outcomes arrive in."""
+    """One ``Tuner.fit``, and the inbox that its outcomes arrive in."""
 
     def __init__(self, jobs: Sequence[Job], resources: Resources, work: str) -> None:
-        self._inbox: queue.SimpleQueue[Outcome | ExecutorError | None] = queue.SimpleQueue()
-        self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._fit, args=(jobs, resources, work), name="lossbench-tune", daemon=True)
-        self._thread.start()
+        self.inbox: queue.SimpleQueue[Outcome | ExecutorError | None] = queue.SimpleQueue()
+        self._jobs, self._resources, self._work = jobs, resources, work
 
     def next(self) -> Outcome | None:
         """Waits for a job to end; None if Tune has ended.
@@ -141,28 +168,20 @@ class _Sweep:
         Raises:
             ExecutorError: Tune has given up, or a node is unfit.
         """
-        found = self._inbox.get()
+        found = self.inbox.get()
         if isinstance(found, ExecutorError):
             raise found
         return found
 
-    def finish(self) -> None:
-        """Waits until Tune has put away its actors."""
-        self._thread.join()
-
-    def abandon(self) -> None:
-        """Makes Tune stop where it is; does not wait for a trial."""
-        self._unwanted.set()
-        self._thread.join(LEAVE)
-
-    def _fit(self, jobs: Sequence[Job], resources: Resources, work: str) -> None:
+    def fit(self, over: threading.Event) -> None:
+        """Runs the jobs, until ``over`` is set."""
         try:
             with tempfile.TemporaryDirectory(prefix="lossbench-tune-", ignore_cleanup_errors=True) as folder, suppress(_Unwanted):
-                _tuner(jobs, resources, work, folder, self._inbox.put, self._unwanted).fit()
+                _tuner(self._jobs, self._resources, self._work, folder, self.inbox.put, over).fit()
         except BaseException as error:  # noqa: BLE001 - told where it can be seen
-            self._inbox.put(ExecutorError(f"Ray Tune gave up: {one_line(error)}"))
+            self.inbox.put(ExecutorError(f"Ray Tune gave up: {one_line(error)}"))
         else:
-            self._inbox.put(None)
+            self.inbox.put(None)
 
 
 class _Unwanted(BaseException):
@@ -175,7 +194,7 @@ def _tuner(
     work: str,
     folder: str,
     deliver: Callable[[Outcome | ExecutorError], None],
-    unwanted: threading.Event,
+    over: threading.Event,
 ) -> Any:
     from ray import tune
 
@@ -184,25 +203,27 @@ def _tuner(
 
         def __init__(self) -> None:
             self.started: dict[int, float] = {}
+            self.ended: set[int] = set()
 
         def on_step_begin(self, **_: Any) -> None:
-            if unwanted.is_set():
+            if over.is_set():
                 raise _Unwanted
 
         def on_trial_start(self, *, trial: Any, **_: Any) -> None:
             self.started[trial.config["job"]] = time.monotonic()
 
         def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
-            if (reply := result.pop("reply", None)) is not None:
-                try:
-                    deliver(unpack(jobs[trial.config["job"]], reply))
-                except ExecutorError as error:
-                    deliver(error)
+            index, reply = trial.config["job"], result.pop("reply", None)
+            if reply is not None and index not in self.ended:
+                self.ended.add(index)
+                deliver(unpack(jobs[index], reply))
 
         def on_trial_error(self, *, trial: Any, **_: Any) -> None:
             index = trial.config["job"]
-            seconds = time.monotonic() - self.started.get(index, time.monotonic())
-            deliver(_lost(jobs[index], trial.get_pickled_error(), seconds))
+            if index not in self.ended:  # else lost on its way out, after its reply
+                self.ended.add(index)
+                seconds = time.monotonic() - self.started.get(index, time.monotonic())
+                deliver(_lost(jobs[index], trial.get_pickled_error(), seconds))
 
         def __reduce__(self) -> tuple[type, tuple[()]]:  # Tune writes its callbacks down; an inbox cannot be
             return tune.Callback, ()
@@ -257,7 +278,7 @@ def _lost(job: Job, error: BaseException, seconds: float) -> Outcome | ExecutorE
 
 
 @contextmanager
-def session(resources: Resources) -> Iterator[None]:
+def session(resources: Resources, over: threading.Event) -> Iterator[None]:
     """Ray, started or joined; afterwards stopped or left, and everything as it was.
 
     Raises:
@@ -278,6 +299,8 @@ def session(resources: Resources) -> Iterator[None]:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if ray.is_initialized():
             raise ExecutorError("Ray is already running in this program: call ray.shutdown() first")
+        if over.is_set():
+            raise _Unwanted
         common = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         try:
             if resources.address is None:
@@ -299,7 +322,6 @@ def _here(ray: Any, resources: Resources, common: Mapping[str, Any]) -> Iterator
     if len(folder) > LONGEST_FOLDER:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="lossbench-ray-", dir="/tmp")
-    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address="local",
@@ -312,7 +334,6 @@ def _here(ray: Any, resources: Resources, common: Mapping[str, Any]) -> Iterator
         yield
     finally:
         ray.shutdown()
-        _restore_sigterm(before)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -324,7 +345,6 @@ def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
         ExecutorError: it cannot be reached.
     """
     _reach(address)
-    before = signal.getsignal(signal.SIGTERM)
     try:
         try:
             ray.init(address=address, **common)
@@ -333,7 +353,6 @@ def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-        _restore_sigterm(before)
 
 
 def _reach(address: str) -> None:
@@ -372,11 +391,6 @@ def _check_room(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> Non
             f"no machine has the {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs of one trial (there are some with {has}): "
             "lower --cpus-per-trial or --gpus-per-trial"
         )
-
-
-def _restore_sigterm(handler: Any) -> None:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 @functools.cache

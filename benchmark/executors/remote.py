@@ -76,15 +76,11 @@ def answer(terms: bytes, parcel: bytes) -> bytes:
     return msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(terms, type=Terms), parcel))
 
 
-def unpack(job: Job, reply: bytes) -> Outcome:
-    """What a node answered, the records checked once more: they have been through its hands.
-
-    Raises:
-        ExecutorError: the node is unfit.
-    """
+def unpack(job: Job, reply: bytes) -> Outcome | ExecutorError:
+    """What a node answered, the records checked once more after their way; an error if the node cannot run anything."""
     found: Answer = msgspec.msgpack.decode(reply, type=Answer)
     if isinstance(found, Unfit):
-        raise ExecutorError(found.message)
+        return ExecutorError(found.message)
     return Outcome(job, fault=found.fault) if found.fault else judge(job, Done(found.records, 0.0))
 
 
