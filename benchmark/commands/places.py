@@ -7,6 +7,7 @@ from typing import Protocol
 
 from benchmark.errors import UsageError
 from benchmark.executors import Resources
+from benchmark.executors.ray import reach
 
 
 class Wishes(Protocol):
@@ -33,6 +34,7 @@ def resources(wishes: Wishes) -> Resources:
 
     Raises:
         UsageError: a flag that the executor does not know, or a value that makes no sense.
+        ExecutorError: nobody listens at the address of the cluster.
     """
     only = {"--address": wishes.address, "--cpus-per-trial": wishes.cpus_per_trial, "--gpus-per-trial": wishes.gpus_per_trial}
     for flag, value in only.items():
@@ -40,6 +42,7 @@ def resources(wishes: Wishes) -> Resources:
             raise UsageError(f"{flag} {value} is for --executor ray only, not {wishes.executor}: add --executor ray, or leave it out")
     if wishes.address is not None:
         _check_address(wishes.address)
+        reach(wishes.address)
     if (wishes.gpus_per_trial or 0) > 1 and wishes.gpus_per_trial != int(wishes.gpus_per_trial or 0):
         raise UsageError(f"--gpus-per-trial is {wishes.gpus_per_trial:g}; expected a part of one GPU, such as 0.25, or whole ones")
     return Resources(

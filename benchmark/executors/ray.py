@@ -285,8 +285,10 @@ def session(resources: Resources, over: threading.Event) -> Iterator[None]:
         ExecutorError: in one line why not.
     """
     ours = resources.address is None
+    if resources.address is not None:
+        reach(resources.address)
     telemetry = {"RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0")}
-    keys = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()} if ours else {}
+    keys = {"RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or _token()} if ours else {}
     with ExitStack() as stack:
         stack.enter_context(_environment(SETTINGS | telemetry | keys))
         try:
@@ -344,18 +346,19 @@ def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         ExecutorError: it cannot be reached.
     """
-    _reach(address)
     try:
         try:
             ray.init(address=address, **common)
         except Exception as error:
-            raise ExecutorError(f"--address {address}: {one_line(error)}") from error
+            wants = "the cluster asks for a token: export RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN on every node and here"
+            reason = wants if "InvalidAuthToken" in str(error) else one_line(error)
+            raise ExecutorError(f"--address {address}: {reason}") from error
         yield
     finally:
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
+def reach(address: str) -> None:
     """Opens a connection to the port of a cluster's head and closes it: Ray by itself would try for minutes.
 
     Raises:
@@ -395,7 +398,7 @@ def _check_room(nodes: Sequence[Mapping[str, Any]], resources: Resources) -> Non
 
 @functools.cache
 def _token() -> str:
-    """Keeps other users of this machine out. Ray reads it once a process, and would otherwise write one into the user's home."""
+    """Keeps other users of this machine out. Ray wants one, reads it once a process, and would write one into the user's home."""
     return secrets.token_hex(32)
 
 

@@ -62,9 +62,9 @@ def fault_of(outcome: Outcome) -> Fault:
 
 
 def test_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ExecutorError, match=r"unknown executor 'locla': did you mean 'local'\? Available: inline, local"):
+    with pytest.raises(ExecutorError, match=r"unknown executor 'locla': did you mean 'local'\? Available: inline, local, ray"):
         create("locla")
-    with pytest.raises(ExecutorError, match=r"unknown executor 'zzz': Available: inline, local"):
+    with pytest.raises(ExecutorError, match=r"unknown executor 'zzz': Available: inline, local, ray"):
         create("zzz")
 
 
