@@ -39,6 +39,13 @@ LOSSES = 3
 REACH = 3.0
 """Seconds to wait for a cluster's port to open a connection, before Ray is left to try, which it does for minutes."""
 
+SETTINGS_FRAME = b"\x04"
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + SETTINGS_FRAME + b"\0\0\0\0\0"
+"""How every HTTP/2 connection begins (RFC 9113, 3.4); a server of it answers with a frame of the same type, in its fourth byte."""
+
+PATIENCE = {"RAY_gcs_server_port_wait_time_s": "4"}
+"""Times that Ray asks a head that listens but does not let it in, unless the user says otherwise; each takes about a second."""
+
 LEAVE = 30.0
 """Seconds that Ray may take to end: it takes two or three, or as long as its start if it is still starting."""
 
@@ -284,13 +291,11 @@ def session(resources: Resources, over: threading.Event) -> Iterator[None]:
     Raises:
         ExecutorError: in one line why not.
     """
-    ours = resources.address is None
     if resources.address is not None:
         reach(resources.address)
-    telemetry = {"RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0")}
-    keys = {"RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or _token()} if ours else {}
+    defaults = {"RAY_USAGE_STATS_ENABLED": "0"} | ({"RAY_AUTH_TOKEN": _token()} if resources.address is None else PATIENCE)
     with ExitStack() as stack:
-        stack.enter_context(_environment(SETTINGS | telemetry | keys))
+        stack.enter_context(_environment(defaults | dict(os.environ) | SETTINGS))
         try:
             with warnings.catch_warnings(action="ignore"):
                 import ray
@@ -351,7 +356,7 @@ def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
             ray.init(address=address, **common)
         except Exception as error:
             wants = "the cluster asks for a token: export RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN on every node and here"
-            reason = wants if "InvalidAuthToken" in str(error) else one_line(error)
+            reason = wants if "InvalidAuthToken" in f"{error} {error.__cause__}" else one_line(error)
             raise ExecutorError(f"--address {address}: {reason}") from error
         yield
     finally:
@@ -359,19 +364,25 @@ def _there(ray: Any, address: str, common: Mapping[str, Any]) -> Iterator[None]:
 
 
 def reach(address: str) -> None:
-    """Opens a connection to the port of a cluster's head and closes it: Ray by itself would try for minutes.
+    """Asks the port of a cluster's head whether it speaks gRPC, and hangs up: Ray by itself would try for minutes.
 
     Raises:
-        ExecutorError: nobody listens there.
+        ExecutorError: nobody listens there, or something else does.
     """
     found = _current() if address == "auto" else address
     if found is None:
         raise ExecutorError("--address auto: no Ray runs on this machine; start one with `ray start --head`, or give HOST:PORT")
     host, _, port = found.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), REACH).close()
+        with socket.create_connection((host, int(port)), REACH) as connection:
+            connection.sendall(GREETING)
+            reply = connection.recv(9)
     except (OSError, ValueError) as error:
         raise ExecutorError(f"--address {address}: no Ray answers at {found} ({one_line(error)}); is the head running there?") from error
+    if reply[3:4] != SETTINGS_FRAME and os.environ.get("RAY_USE_TLS", "0") == "0":
+        raise ExecutorError(
+            f"--address {address}: what listens at {found} is not the head of a Ray cluster; `ray status` there shows its port"
+        )
 
 
 def _current() -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from test_executors import GRACE, WORK, by_seed, drive, fault_of, pids, record_o
 
 from benchmark import executors
 from benchmark.executors import Executor, ExecutorError, Job, Outcome, Resources, remote
+from benchmark.executors.ray import reach
 
 pytest.importorskip("ray", reason="ray is not installed (extra `sweep`)")
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # Ray kills its own, and does not wait
@@ -177,6 +180,16 @@ def test_a_cluster_that_is_not_there_is_said_at_once() -> None:
         with create(jobs=None, address=address) as executor, pytest.raises(ExecutorError, match=f"--address {address}: no Ray answers"):
             list(executor.run([job(0)]))
     assert time.monotonic() - start < GRACE
+
+
+def test_a_port_where_something_else_listens_is_said_at_once() -> None:
+    class Web(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(ExecutorError, match="is not the head of a Ray cluster"):
+            reach(f"127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.slow
