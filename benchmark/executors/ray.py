@@ -240,9 +240,7 @@ def _tuner(
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
         param_space={"job": tune.grid_search(list(range(len(jobs))))},
-        tune_config=tune.TuneConfig(
-            reuse_actors=True, max_concurrent_trials=resources.jobs, trial_name_creator=str, trial_dirname_creator=str
-        ),
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=resources.jobs),
         run_config=tune.RunConfig(
             name="study", storage_path=folder, verbose=0, callbacks=[Postman()], failure_config=tune.FailureConfig(max_failures=LOSSES)
         ),
