@@ -36,6 +36,8 @@ from benchmark.executors.work import one_line
 LOSSES = 3
 """Times that a job is started again because its machine, or Ray's process on it, was lost."""
 
+UNFIT = "a machine of the cluster cannot run trials: install the same lossbench[sweep] on all of them"
+
 REACH = 3.0
 """Seconds to wait for a cluster's port to open a connection, before Ray is left to try, which it does for minutes."""
 
@@ -221,7 +223,9 @@ def _tuner(
 
         def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
             index, reply = trial.config["job"], result.pop("reply", None)
-            if reply is not None and index not in self.ended:
+            if "unfit" in result:
+                deliver(ExecutorError(f"{UNFIT} ({result['unfit']})"))
+            elif reply is not None and index not in self.ended:
                 self.ended.add(index)
                 deliver(unpack(jobs[index], reply))
 
@@ -230,7 +234,7 @@ def _tuner(
             if index not in self.ended:  # else lost on its way out, after its reply
                 self.ended.add(index)
                 seconds = time.monotonic() - self.started.get(index, time.monotonic())
-                deliver(_lost(jobs[index], trial.get_pickled_error(), seconds))
+                deliver(_lost(jobs[index], Path(trial.error_file).read_text(errors="replace"), seconds))
 
         def __reduce__(self) -> tuple[type, tuple[()]]:  # Tune writes its callbacks down; an inbox cannot be
             return tune.Callback, ()
@@ -255,9 +259,12 @@ def _trainable(terms: bytes, paths: Sequence[str]) -> Callable[..., dict[str, An
         import sys
 
         sys.path[:0] = [path for path in paths if path not in sys.path and os.path.exists(path)]
-        from benchmark.executors.remote import answer
+        try:
+            from benchmark.executors.remote import answer
 
-        return {"reply": answer(terms, parcels[config["job"]]), "done": True}
+            return {"reply": answer(terms, parcels[config["job"]]), "done": True}
+        except Exception as error:  # noqa: BLE001 - what reaches Tune as an exception is the machine's fault, and started again
+            return {"unfit": f"{type(error).__name__}: {error}", "done": True}
 
     return lossbench
 
@@ -267,16 +274,17 @@ def _import_path() -> list[str]:
     return [os.path.abspath(path) for path in sys.path]
 
 
-def _lost(job: Job, error: BaseException, seconds: float) -> Outcome | ExecutorError:
-    """What Tune gave up on: a job whose machine went again and again, or a node whose Ray workers cannot do anything."""
-    from ray.exceptions import OutOfMemoryError, RayActorError
+def _lost(job: Job, reason: str, seconds: float) -> Outcome | ExecutorError:
+    """What Tune gave up on: a job whose machine went again and again, or machines that cannot even load what they are sent.
 
-    if isinstance(error, OutOfMemoryError) or "low on memory" in str(error):
+    Args:
+        reason: what Tune wrote down of it, the last time at the end.
+    """
+    if "low on memory" in reason or "OutOfMemory" in reason:
         return Outcome(job, fault=Fault("oom", f"killed {LOSSES + 1} times by Ray, as its machine ran out of memory", seconds))
-    if isinstance(error, RayActorError) and "failed to import" not in str(error):
-        return Outcome(job, fault=Fault("error", f"lost {LOSSES + 1} times with its machine or Ray's process there", seconds))
-    cause = error.cause if hasattr(error, "cause") else error
-    return ExecutorError(f"a node of the cluster cannot run trials: {one_line(cause)}; install the same lossbench[sweep] on all of them")
+    if "failed to import" in reason or "ModuleNotFoundError" in reason:
+        return ExecutorError(f"{UNFIT} ({' '.join(reason.split())[-200:]})")
+    return Outcome(job, fault=Fault("error", f"lost {LOSSES + 1} times with its machine or Ray's process there", seconds))
 
 
 # Ray itself

@@ -16,8 +16,7 @@ from executor_work import job
 from test_executors import GRACE, WORK, by_seed, drive, fault_of, pids, record_of, session, until
 
 from benchmark import executors
-from benchmark.executors import Executor, ExecutorError, Job, Outcome, Resources, remote
-from benchmark.executors.ray import reach
+from benchmark.executors import Executor, ExecutorError, Fault, Job, Outcome, Resources, ray, remote
 
 pytest.importorskip("ray", reason="ray is not installed (extra `sweep`)")
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # Ray kills its own, and does not wait
@@ -189,13 +188,24 @@ def test_a_port_where_something_else_listens_is_said_at_once() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), Web) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         with pytest.raises(ExecutorError, match="is not the head of a Ray cluster"):
-            reach(f"127.0.0.1:{server.server_port}")
+            ray.reach(f"127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.slow
 def test_a_trial_that_fits_on_no_machine_is_said_at_once() -> None:
     with create(gpus_per_trial=64.0) as executor, pytest.raises(ExecutorError, match=r"no machine has the 1 CPUs and 64 GPUs of one trial"):
         list(executor.run([job(0)]))
+
+
+def test_what_tune_gave_up_on_is_a_fault_of_the_job_or_says_what_to_install() -> None:
+    lost = ray._lost(job(0), "Failure # 4\nThe actor died unexpectedly before finishing this task.\n", 2.5)
+    assert lost == Outcome(job(0), fault=Fault("error", "lost 4 times with its machine or Ray's process there", 2.5))
+    full = ray._lost(job(0), "Task was killed due to the node running low on memory.\n", 2.5)
+    assert isinstance(full, Outcome)
+    assert fault_of(full).status == "oom"
+    bare = ray._lost(job(0), "The actor with name ImplicitFunc failed to import on the worker.\n", 2.5)
+    assert isinstance(bare, ExecutorError)
+    assert "install the same lossbench[sweep]" in str(bare)
 
 
 def test_a_node_with_another_version_makes_no_records() -> None:
