@@ -6,11 +6,11 @@ no comparison at equal budgets shows them. It sees one score alone, the normalis
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,8 @@ import msgspec
 
 import methods
 from benchmark import plan, selection, study
-from benchmark.executors import ExecutorError, Job
+from benchmark.executors import Job, Resources
+from benchmark.executors.ray import session
 from benchmark.plan import TUNING_SEED, Study
 from benchmark.records import FINISHED, RunRecord, TrialSpec, Value, decode, encode
 from benchmark.search import RATE, Adaptive, Axis, settle, space
@@ -31,16 +32,6 @@ from benchmark.study import Watcher
 
 LOST = 1e9
 """The score of a trial that failed."""
-
-SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # no tables
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no files a trial
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # which would end the search and let the study go on
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-"""Environment variables while Ray runs."""
 
 
 def explored(wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher] = (), *, device: str, timeout: float) -> Study:
@@ -56,7 +47,7 @@ def explored(wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher]
         ExecutorError: Ray does not start.
     """
     found = []
-    with ray_here(jobs):
+    with session(Resources(jobs=jobs), threading.Event()), quiet_optuna():
         for base in plan.defaults(wanted, "tune", TUNING_SEED):
             entrant = next(each for each in wanted.entrants if each.label == base.entrant)
             known = tried(base, wanted, store)
@@ -234,36 +225,13 @@ def attempt(data: bytes, values: Mapping[str, Value], searched: Sequence[str], e
 
 
 @contextmanager
-def ray_here(jobs: int) -> Iterator[None]:
-    """Ray on this machine, for this program alone, silent; afterwards stopped, and the environment as it was.
-
-    Raises:
-        ExecutorError: it does not start, or this program has started one already.
-    """
-    before = dict(os.environ)
-    os.environ.update(SETTINGS)
-    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.tune", "optuna")}
+def quiet_optuna() -> Iterator[None]:
+    """Optuna says nothing but errors; afterwards what it said before."""
+    with warnings.catch_warnings(action="ignore"):
+        import optuna
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            import optuna
-            import ray
-
-            optuna.logging.set_verbosity(optuna.logging.ERROR)
-            for name in levels:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
-            if ray.is_initialized():
-                raise ExecutorError("Ray is already running in this program: call ray.shutdown() first")
-            try:
-                ray.init(address="local", num_cpus=jobs, include_dashboard=False, logging_level=logging.CRITICAL, log_to_driver=False)
-            except Exception as error:
-                raise ExecutorError(f"Ray does not start: {' '.join(str(error).split())}") from error
-            try:
-                yield
-            finally:
-                ray.shutdown()
+        yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
+        optuna.logging.set_verbosity(level)

@@ -29,7 +29,7 @@ from typing import Any, Self
 
 import msgspec
 
-from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources
+from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources, Started
 from benchmark.executors.remote import Terms, pack, unpack, versions
 from benchmark.executors.work import one_line
 
@@ -63,6 +63,7 @@ SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no files a trial: half the time of a trivial one
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # no snapshots of a state that is never restored
     "TUNE_WARN_THRESHOLD_S": "1e9",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is for the study, not to end a search and go on
     "RAY_ENABLE_AUTO_CONNECT": "0",  # whoever asks a Ray that was shut down must not start another
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray is about to do by itself, and warns of
 }
@@ -83,7 +84,7 @@ class RayExecutor:
         self._ray: _RayThread | None = None
         self._sweep: _Sweep | None = None
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], started: Started | None = None) -> Iterator[Outcome]:
         """Yields the outcomes in the order of completion.
 
         Raises:
@@ -98,12 +99,18 @@ class RayExecutor:
         try:
             self._ray = self._ray or _RayThread(self._resources)
             self._ray.orders.put(sweep)
-            for _ in jobs:
+            left = len(jobs)
+            while left:
                 outcome = sweep.next()
+                if isinstance(outcome, Job):
+                    if started is not None:
+                        started(outcome)
+                    continue
                 if self._sweep is not sweep:
                     raise ExecutorError("this executor was closed before its jobs were done")
                 if outcome is None:
                     raise ExecutorError("Ray Tune ended before all jobs had an outcome: run again, what is recorded is kept")
+                left -= 1
                 yield outcome
             while sweep.next() is not None:
                 pass  # Tune puts away its actors
@@ -168,11 +175,11 @@ class _Sweep:
     """One ``Tuner.fit``, and the inbox that its outcomes arrive in."""
 
     def __init__(self, jobs: Sequence[Job], resources: Resources, work: str) -> None:
-        self.inbox: queue.SimpleQueue[Outcome | ExecutorError | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Job | Outcome | ExecutorError | None] = queue.SimpleQueue()
         self._jobs, self._resources, self._work = jobs, resources, work
 
-    def next(self) -> Outcome | None:
-        """Waits for a job to end; None if Tune has ended.
+    def next(self) -> Job | Outcome | None:
+        """Waits for a job to begin or to end; None if Tune has ended.
 
         Raises:
             ExecutorError: Tune has given up, or a node is unfit.
@@ -202,7 +209,7 @@ def _tuner(
     resources: Resources,
     work: str,
     folder: str,
-    deliver: Callable[[Outcome | ExecutorError], None],
+    deliver: Callable[[Job | Outcome | ExecutorError], None],
     over: threading.Event,
 ) -> Any:
     from ray import tune
@@ -220,6 +227,7 @@ def _tuner(
 
         def on_trial_start(self, *, trial: Any, **_: Any) -> None:
             self.started[trial.config["job"]] = time.monotonic()
+            deliver(jobs[trial.config["job"]])
 
         def on_trial_result(self, *, trial: Any, result: dict[str, Any], **_: Any) -> None:
             index, reply = trial.config["job"], result.pop("reply", None)
@@ -281,10 +289,12 @@ def _lost(job: Job, reason: str, seconds: float) -> Outcome | ExecutorError:
         reason: what Tune wrote down of it, the last time at the end.
     """
     if "low on memory" in reason or "OutOfMemory" in reason:
-        return Outcome(job, fault=Fault("oom", f"killed {LOSSES + 1} times by Ray, as its machine ran out of memory", seconds))
+        return Outcome(
+            job, fault=Fault("oom", f"killed {LOSSES + 1} times by Ray, as its machine ran out of memory", seconds, machine=True)
+        )
     if "failed to import" in reason or "ModuleNotFoundError" in reason:
         return ExecutorError(f"{UNFIT} ({' '.join(reason.split())[-200:]})")
-    return Outcome(job, fault=Fault("error", f"lost {LOSSES + 1} times with its machine or Ray's process there", seconds))
+    return Outcome(job, fault=Fault("error", f"lost {LOSSES + 1} times with its machine or Ray's process there", seconds, machine=True))
 
 
 # Ray itself
