@@ -116,7 +116,7 @@ class StudyProgress(Watcher):
         self._ran += 1
         self._time.end(record)
         self._scores.add(record)
-        if record.status not in FINISHED:
+        if record.status not in FINISHED and record.status != "stopped":  # which is what its scheduler wanted
             self._failures[record.status] += 1
             what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
             if self._failures[record.status] <= 3:  # the table has them all
