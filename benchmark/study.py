@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 import methods
 from benchmark import plan
 from benchmark.executors import Executor, Job
@@ -116,7 +118,7 @@ def _run_stage(
 
     for watcher in watchers:
         watcher.stage(name, todo, done)
-    for outcome in executor.run([Job((spec,), device, sources_of(spec, study.sources), study.where) for spec in todo]):
+    for outcome in executor.run(jobs_of(todo, study, device)):
         records, fault = outcome.records, outcome.fault
         if fault is not None:
             records = tuple(failure(spec, fault.status, fault.message, fault.seconds) for spec in outcome.job.specs)
@@ -127,6 +129,15 @@ def _run_stage(
                 tally.failed.append(record)
             for watcher in watchers:
                 watcher.seen(record)
+
+
+def jobs_of(todo: Sequence[TrialSpec], study: Study, device: str) -> list[Job]:
+    """One job a trial; one for the trials of a block of seeds that are trained together, where the first of them stands."""
+    blocks: dict[str, list[TrialSpec]] = {}
+    for spec in todo:
+        together = spec.together if isinstance(spec.together, int) else 1
+        blocks.setdefault(msgspec.structs.replace(spec, seed=spec.seed // together * together).id, []).append(spec)
+    return [Job(tuple(specs), device, sources_of(specs[0], study.sources), study.where) for specs in blocks.values()]
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:
