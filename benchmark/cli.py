@@ -27,6 +27,11 @@ DataDir = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing; say what is missing and how to fetch it.")]
 
+Engine = Annotated[
+    str, typer.Option("--engine", metavar="auto|eager|vectorized", help="Seeds one by one, or all in one pass; auto measures.")
+]
+Together = Annotated[str, typer.Option("--together", metavar="N", help="Seeds in one pass; part of what identifies such a run.")]
+
 
 @app.command()
 def run(
@@ -48,6 +53,8 @@ def run(
     baselines: Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")] = True,
     data_dir: DataDir = None,
     offline: Offline = False,
+    engine: Engine = "eager",
+    together: Together = "10",
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
     from benchmark.commands import flags
@@ -71,6 +78,8 @@ def run(
         baselines=baselines,
         data_dir=data_dir,
         offline=offline,
+        engine=engine,
+        together=flags.whole("--together", together, 1),
     )
     execute(request)
 

@@ -50,6 +50,10 @@ class Study:
     """Of the data, by problem."""
     where: tasks.Locations = field(default_factory=tasks.Locations)
     """Where the workers may look for the data."""
+    together: int = 10
+    """Seeds that are trained in one pass, where any are."""
+    vectorized: frozenset[tuple[str, str]] = frozenset()
+    """Problems and entrants (by label) whose evaluation seeds are trained together; all others are trained one by one."""
 
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:
@@ -263,6 +267,7 @@ def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role:
     own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned))
     if "scale" in pinned:
         own = {**own, "scale": pinned["scale"]}
+    stacked = role == "eval" and (entry.problem, entrant.label) in study.vectorized
     for task in range(len(problem.tasks)) if card.per_task else (None,):
         yield TrialSpec(
             suite=study.suite.name,
@@ -283,4 +288,6 @@ def _specs(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int, role:
             halve_every=entry.halve_every or UNSET,
             eval_every=entry.eval_every,
             selection=entry.selection,
+            engine="vectorized" if stacked else UNSET,
+            together=study.together if stacked else UNSET,
         )

@@ -147,7 +147,7 @@ class MemorySession(Session):
         if type(self).batch is not MemorySession.batch or self.augments:
             return super().batches(first, count)
         picked = torch.cat([self._picked(step, 0) for step in range(first, first + count)])
-        return [tensor.unflatten(0, (count, self._batch_size)) for tensor in self._train.take(picked)]
+        return [tensor.view(count, self._batch_size, *tensor.shape[1:]) for tensor in self._train.take(picked)]
 
     def _picked(self, step: int, stream: int) -> Tensor:
         """The training rows of a batch."""

@@ -14,6 +14,7 @@ from rich.table import Table
 import methods as registry
 import tasks
 from benchmark import executors, plan, study
+from benchmark.commands import engines
 from benchmark.commands.flags import DEVICES, locations, one_of
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
@@ -42,6 +43,8 @@ class Request:
     baselines: bool
     data_dir: Path | None
     offline: bool
+    engine: str = "eager"
+    together: int = 10
 
 
 def run(request: Request) -> None:
@@ -53,19 +56,21 @@ def run(request: Request) -> None:
     one_of("--device", request.device, DEVICES)
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
+    one_of("--engine", request.engine, engines.NAMES)
     if request.device == "cuda":
         from benchmark.machine import resolve_device
 
         resolve_device(request.device)
     console = Console(stderr=True)
-    wanted = planned(request, console)
     store = Store(request.results)
+    jobs = request.jobs or _cores()
+    wanted = engines.choose(planned(request, console), request.engine, request.together, store, request.device, jobs, console)
     _refuse_changed(wanted, store)
     if request.dry_run:
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
     store.check_writable()
-    resources = Resources(jobs=request.jobs or _cores(), timeout=request.timeout)
+    resources = Resources(jobs=jobs, timeout=request.timeout)
     with StudyProgress(console) as progress, executors.create(request.executor, resources) as pool:
         try:
             tally = study.run(wanted, store, pool, [progress], device=request.device, retry_failed=bool(request.retry))

@@ -20,7 +20,7 @@ from benchmark.vectorized.stack import Batches, Layout, forward_of
 from benchmark.vectorized.support import check_model, kind_of
 
 TOLERANCE = 1e-3
-"""Relative: losses of one seed differ by 1e-6 between the two ways of computing them, and by far more where they are not those of the seed."""
+"""Relative: the two ways of computing the losses of a seed differ by 1e-6, and by far more where they are not those of the seed."""
 
 
 @dataclass
@@ -188,8 +188,9 @@ def _compare(seats: dict[int, Seat], losses: Tensor, sessions: Sequence[tasks.Se
     """Whether the losses of the untrained seeds are those that each session computes by itself."""
     for slot, seat in seats.items():
         own = torch.stack(seat.session.losses(seat.session.batch(0))[0])
-        if not torch.allclose(own, losses[slot], rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        found = losses[slot]
+        if not torch.allclose(own, found, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             raise RuntimeError(
-                f"problem {seat.run.spec.problem!r}: the losses of seed {seat.run.spec.seed} are {losses[slot].tolist()} when computed with "
+                f"problem {seat.run.spec.problem!r}: the losses of seed {seat.run.spec.seed} are {found.tolist()} when computed with "
                 f"other seeds and {own.tolist()} alone; its card must not say that it is stackable"
             )

@@ -1,14 +1,17 @@
 """A step as two compiled graphs: what the methods look at, and what follows from what they decide.
 
-Tracing gives one graph of plain tensor operations. It is cut where the decision comes in, so that nothing is computed twice: what the second
-half needs of the first is handed over, as autograd hands activations to a backward pass.
+Tracing gives one graph of plain tensor operations. It is cut where the decision comes in, so that nothing is computed twice: what the
+second half needs of the first is handed over, as autograd hands activations to a backward pass.
 """
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +19,7 @@ import torch
 import torch._inductor.config
 from torch import Tensor, fx
 from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 from torch.fx.experimental.proxy_tensor import make_fx
 
 _VIEWS = frozenset(
@@ -45,6 +49,7 @@ class Halves:
     Attributes:
         early, late: the two halves; the first returns what is seen, then what it hands over.
         seen: how many outputs of the first are seen.
+        size: operations of both.
         early_places, late_places: which arguments of the whole each of them takes; the second then takes what is handed over.
     """
 
@@ -70,6 +75,7 @@ class Halves:
         first.eliminate_dead_code()
         self.early: Callable[..., Any] = fx.GraphModule(whole, first)
         self.late: Callable[..., Any] = fx.GraphModule(whole, second)
+        self.size = len(first.nodes) + len(second.nodes)
 
 
 def _second(whole: fx.GraphModule, arguments: list[fx.Node], late: set[fx.Node]) -> tuple[list[int], fx.Graph, list[fx.Node]]:
@@ -135,12 +141,13 @@ def compiled(key: Hashable, step: Callable[..., Any], arguments: Sequence[Tensor
 
     Where nothing can be compiled (no C++ compiler), the traced operations are run one by one.
     """
-    full = (key, tuple((tuple(tensor.shape), tensor.dtype, tensor.device.type) for tensor in arguments))
+    full = _full(key, arguments)
     if full in _KNOWN:
         return _KNOWN[full], False
     start = perf_counter()
     halves = trace(step, arguments, after)
-    found = Compiled(halves, *(torch.compile(half, fullgraph=True, dynamic=False) for half in (halves.early, halves.late)))
+    early, late = (torch.compile(half, fullgraph=True, dynamic=False) for half in (halves.early, halves.late))
+    found = Compiled(halves, early, late)
     # The pool of compilers would be a process tree of its own beside every worker.
     torch._inductor.config.compile_threads = 1
     try:
@@ -149,6 +156,8 @@ def compiled(key: Hashable, step: Callable[..., Any], arguments: Sequence[Tensor
         found = Compiled(halves, halves.early, halves.late, trouble=" ".join(str(error.inner_exception).split())[:200])
     found.seconds = perf_counter() - start
     _KNOWN[full] = found
+    if not found.trouble:
+        _remember(full, found.seconds)
     return found, True
 
 
@@ -163,3 +172,39 @@ def _try(found: Compiled, arguments: Sequence[Tensor]) -> None:
     copies = [tensor.clone() for tensor in arguments]
     _, handed = found.look(copies)
     found.act(copies, handed)
+
+
+def expected_seconds(key: Hashable, arguments: Sequence[Tensor], size: int) -> float:
+    """What :func:`compiled` will take with a step of so many operations: little where torch's cache has it, else a long estimate."""
+    if repr(_full(key, arguments)) in _remembered():
+        return WARM
+    return COLD + size * EACH
+
+
+WARM, COLD, EACH = 4.0, 8.0, 0.03
+"""Seconds of loading both halves from torch's cache, of compiling them without their operations, and for each of those."""
+
+
+def _full(key: Hashable, arguments: Sequence[Tensor]) -> Hashable:
+    return key, str(torch.__version__), tuple((tuple(tensor.shape), tensor.dtype, tensor.device.type) for tensor in arguments)
+
+
+def _file() -> Path:
+    """Beside what it tells of: a cache that is emptied is forgotten here as well."""
+    return Path(cache_dir()) / "lossbench.jsonl"
+
+
+def _remember(full: Hashable, seconds: float) -> None:
+    """Appends a line, at once: workers write side by side. A cache that cannot be written is none of a trial's business."""
+    with suppress(OSError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        with _file().open("a") as file:
+            file.write(json.dumps({"step": repr(full), "seconds": round(seconds, 2)}) + "\n")
+
+
+def _remembered() -> set[str]:
+    found = set()
+    with suppress(OSError, ValueError, KeyError):
+        for line in _file().read_text().splitlines():
+            found.add(str(json.loads(line)["step"]))
+    return found

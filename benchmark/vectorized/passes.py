@@ -33,15 +33,19 @@ class Passes:
     forward: Forward
     layout: Layout
 
-    def losses(self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
+    def losses(
+        self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, ...]:
         """Decided by the losses: weights ``[S, T]``. The step follows the gradient of Σ w_t L_t, heads included."""
         parameters = self._leaves(rows)
         values, _ = self.forward(parameters, batch)
         adam.update(rows, first, second, self._total(parameters, values, decision), rates, alive)
         return (_stacked(values),)
 
-    def last(self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
-        """As :meth:`losses`, decided by the Gramians ``[S, T, T]`` of the gradients of the last shared layer, which are returned as well."""
+    def last(
+        self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As :meth:`losses`, decided by the Gramians ``[S, T, T]`` of the last shared layer's gradients, which are returned as well."""
         parameters = self._leaves(rows)
         values, _ = self.forward(parameters, batch)
         layer = [parameters[index] for index in self.layout.last]
@@ -49,14 +53,18 @@ class Passes:
         adam.update(rows, first, second, self._total(parameters, values, decision), rates, alive)
         return _stacked(values), vmap(products)(gradients, gradients)
 
-    def shared(self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
+    def shared(
+        self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, ...]:
         """Decided by the Gramians of the shared gradients: weights ``[S, T]``. The trunk follows wᵀJ, the heads their plain gradient."""
         values, gradients, heads = self._jacobian(rows, batch)
         direction = torch.bmm(decision.unsqueeze(1), gradients).squeeze(1)
         adam.update(rows, first, second, torch.cat([direction, heads], dim=1), rates, alive)
         return values, vmap(products)(gradients, gradients)
 
-    def jacobian(self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor) -> tuple[Tensor, ...]:
+    def jacobian(
+        self, rows: Tensor, first: Tensor, second: Tensor, rates: Tensor, alive: Tensor, decision: Tensor, *batch: Tensor
+    ) -> tuple[Tensor, ...]:
         """Decided by the whole Jacobians ``[S, T, P_shared]``: a direction ``[S, P_shared]``. The heads follow their plain gradient."""
         values, gradients, heads = self._jacobian(rows, batch)
         adam.update(rows, first, second, torch.cat([decision, heads], dim=1), rates, alive)

@@ -52,7 +52,7 @@ class Layout:
     def cut(self, rows: Tensor) -> list[Tensor]:
         """The parameters ``[..., *shape]`` in rows ``[..., P]``, as views."""
         before = rows.shape[:-1]
-        return [piece.view(*before, *shape) for piece, shape in zip(rows.split(self.sizes, -1), self.shapes, strict=True)]
+        return [piece.view(*before, *shape) for piece, shape in zip(torch.split(rows, self.sizes, -1), self.shapes, strict=True)]
 
     def row(self, model: nn.Module) -> Tensor:
         """The parameters of a model, copied."""

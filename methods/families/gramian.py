@@ -104,7 +104,7 @@ class GramianMethod(GradientMethod):
         return Step(values, (weights * priority).to(values, non_blocking=True))
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """Weights ``[T]`` for the Gramian of the gradients that :attr:`where` names and detached losses ``[T]``, scale and priority included.
+        """Weights ``[T]`` for the Gramian of the gradients that :attr:`where` names and losses ``[T]``, scale and priority included.
 
         For a caller who takes the gradients and makes the update: float64 on the host, solved at every call, whatever ``every`` says. Not
         finite in: nan out, state untouched.
