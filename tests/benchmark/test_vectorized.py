@@ -36,13 +36,18 @@ REPRESENTATIVES = {
 }
 """A method or more a kind of decision: stateless, learning, with running statistics, random."""
 
+TRACED: dict[object, graphs.Compiled] = {}
+
 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The traced operations as they are: a step is compiled in seconds, and these tests make many."""
 
     def traced(key: object, step: Any, arguments: Sequence[torch.Tensor], after: range) -> tuple[graphs.Compiled, bool]:
-        return graphs.traced(step, arguments, after), False
+        full = (key, tuple(tuple(tensor.shape) for tensor in arguments))
+        if full not in TRACED:
+            TRACED[full] = graphs.traced(step, arguments, after)
+        return TRACED[full], False
 
     monkeypatch.setattr(graphs, "compiled", traced)
 
@@ -74,7 +79,7 @@ def close(record: RunRecord, alone: RunRecord, rel: float) -> None:
 
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("problem", EMBEDDED)
-@pytest.mark.parametrize("method", REPRESENTATIVES)
+@pytest.mark.parametrize("method", ["equal", "gradnorm", "cagrad", "trimmed_mean"])
 def test_a_few_steps_give_the_losses_and_weights_of_each_seed_alone(method: str, problem: str) -> None:
     """Within 1e-4: rounding differs, and Adam makes full steps of what rounding leaves of a vanishing gradient."""
     if problem == "multidigits" and method not in ("equal", "cagrad"):
@@ -88,15 +93,18 @@ def test_a_few_steps_give_the_losses_and_weights_of_each_seed_alone(method: str,
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("method", methods.names())
 def test_every_method_that_can_be_trained_so_agrees_with_itself_alone(method: str) -> None:
-    changes: dict[str, Any] = {"method": method, "steps": 4, "eval_every": 2}
+    hyperparameters = spec(method).hyperparameters
+    if "initial" in hyperparameters:  # relative to the first losses all are 1 then, and rounding decides which is the largest
+        hyperparameters = hyperparameters | {"initial": "theory"}
+    if methods.card(method).per_task:
+        hyperparameters = hyperparameters | {"task": 1}
+    changes: dict[str, Any] = {"method": method, "steps": 4, "eval_every": 2, "hyperparameters": hyperparameters}
     try:
-        support(tasks.problem("wine"), method, spec(method).hyperparameters | ({"task": 0} if methods.card(method).per_task else {}))
+        support(tasks.problem("wine"), method, hyperparameters)
     except Unsupported:
         (record,) = run_together((0,), 2, **changes)
         assert record.status == "error"
         return
-    if methods.card(method).per_task:
-        changes["hyperparameters"] = {"task": 1}
     found = run_together((0, 1), 2, **changes)
     for record in found:
         close(record, execute(Job((spec(**{**changes, "seed": record.spec.seed}),), "cpu"))[0], 1e-4)
@@ -121,7 +129,7 @@ def test_most_methods_of_every_family_can_be_trained_so() -> None:
 @pytest.mark.parametrize("kind", ["losses", "last", "shared", "representation", "jacobian"])
 @pytest.mark.parametrize("problem", ["wine", "digits"])
 def test_a_step_takes_the_gradients_that_autograd_takes_of_each_seed(kind: str, problem: str) -> None:
-    """Gradients, not Adam's steps: of the first moment after one step, which is a tenth of the gradient; within 1e-5 of its largest entry."""
+    """Gradients, not Adam's steps: of the first moment after one step, a tenth of the gradient; within 1e-5 of its largest entry."""
     sessions = [tasks.problem(problem).open(seed, 16) for seed in range(3)]
     layout = Layout(sessions[0])
     rows = torch.stack([layout.row(session.model) for session in sessions])
@@ -260,16 +268,16 @@ def test_losses_that_are_not_what_the_problem_promised_end_the_trial(monkeypatch
     from tasks.supervised import SupervisedSession
 
     criteria = SupervisedSession.criteria
-    monkeypatch.setattr(SupervisedSession, "criteria", lambda self, outputs, rows: [loss * (1 + self._seed) for loss in criteria(self, outputs, rows)])
+    monkeypatch.setattr(
+        SupervisedSession, "criteria", lambda self, outputs, rows: [loss * (1 + self._seed) for loss in criteria(self, outputs, rows)]
+    )
     monkeypatch.setattr(graphs, "compiled", lambda key, *rest: (graphs.traced(*rest), False))
     record = run_together((0, 1))[1]
     assert record.status == "error"
     assert "must not say that it is stackable" in record.message
 
 
-@pytest.mark.parametrize(
-    ("method", "why"), [("famo", "losses after the step"), ("modo", "further batches"), ("moml", "further batches")]
-)
+@pytest.mark.parametrize(("method", "why"), [("famo", "losses after the step"), ("modo", "further batches"), ("moml", "further batches")])
 def test_what_a_method_needs_beyond_one_look_is_said(method: str, why: str) -> None:
     with pytest.raises(Unsupported, match=why):
         support(tasks.problem("wine"), method, spec(method).hyperparameters)
