@@ -80,10 +80,8 @@ def main() -> None:
         for method in given.methods.split(","):
             rows.append(measured(problem, method, given.seeds, given.steps, given.rounds))
             row = rows[-1]
-            said = "" if row.ratio >= row.goal else f"  (below {row.goal:g})"
-            print(
-                f"{problem:12} {method:14} {row.alone_ms:7.3f} ms {row.together_ms:7.3f} ms  {row.ratio:5.1f}x [{row.low:.1f}, {row.high:.1f}]{said}"
-            )
+            said = f"{row.ratio:5.1f}x [{row.low:.1f}, {row.high:.1f}]" + ("" if row.ratio >= row.goal else f"  (below {row.goal:g})")
+            print(f"{problem:12} {method:14} {row.alone_ms:7.3f} ms {row.together_ms:7.3f} ms {said}", flush=True)
             csv_rows.write(given.out, Row, rows)
 
 
@@ -202,9 +200,8 @@ def auto(problem: str, names: str, seeds: int, steps: int, rounds: int) -> None:
         ratios.append(took["auto"] / min(took["eager"], took["vectorized"]))
         print(", ".join(f"{engine} {value:.1f} s" for engine, value in took.items()), f"ratio {ratios[-1]:.2f}", *said, flush=True)
     verdict = "ok" if statistics.median(ratios) <= AUTO_GOAL else f"above {AUTO_GOAL}"
-    print(
-        f"{problem}, {steps} steps, {seeds} seeds: auto / better {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}] {verdict}"
-    )
+    spread = f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
+    print(f"{problem}, {steps} steps, {seeds} seeds: auto / better {spread} {verdict}")
 
 
 if __name__ == "__main__":
