@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import operator
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -160,7 +161,9 @@ def compiled(key: Hashable, step: Callable[..., Any], arguments: Sequence[Tensor
     # The pool of compilers would be a process tree of its own beside every worker.
     torch._inductor.config.compile_threads = 1
     try:
-        _try(found, arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch about itself: what compiles imports what it deprecates
+            _try(found, arguments)
     except BackendCompilerFailed as error:
         found = Compiled(halves, halves.early, halves.late, trouble=" ".join(str(error.inner_exception).split())[:200])
     found.seconds = perf_counter() - start

@@ -313,7 +313,7 @@ def test_the_engine_is_part_of_what_a_trial_is_and_absent_where_it_is_alone() ->
 
 
 @pytest.mark.slow
-def test_a_compiled_step_gives_what_the_uncompiled_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_step_gives_what_a_seed_alone_gives() -> None:
     for method in ("equal", "cagrad"):
         found = run_together((0, 1), 2, method=method)
         assert found[0].environment["step"] == "compiled"
@@ -332,3 +332,4 @@ def test_without_a_compiler_the_step_runs_uncompiled_and_the_record_says_so(monk
     assert record.status == "ok"
     assert record.events["step_not_compiled"] == 1
     assert record.environment["step"].startswith("not compiled: ")
+    assert "no-such-compiler" in record.environment["step"]
