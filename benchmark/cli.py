@@ -66,6 +66,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and
 Retry = Annotated[str, typer.Option(metavar="failed", help="Run again the trials whose record is a failure.")]
 Baselines = Annotated[bool, typer.Option(help="Add the baselines that Δm needs.")]
 
+Engine = Annotated[
+    str, typer.Option("--engine", metavar="auto|eager|vectorized", help="Seeds one by one, or all in one pass; auto measures.")
+]
+Together = Annotated[str, typer.Option("--together", metavar="N", help="Seeds in one pass; part of what identifies such a run.")]
+
 
 @app.command()
 def run(
@@ -97,6 +102,8 @@ def run(
     wandb_runs: WandbRuns = "study",
     wandb_project: WandbProject = "lossbench",
     wandb_entity: WandbEntity = "",
+    engine: Engine = "eager",
+    together: Together = "10",
 ) -> None:
     """Train what is missing of a study, record every run, and show the leaderboard. Run it again to resume."""
     _study(**locals())
@@ -132,6 +139,8 @@ def sweep(
     wandb_runs: WandbRuns = "study",
     wandb_project: WandbProject = "lossbench",
     wandb_entity: WandbEntity = "",
+    engine: Engine = "eager",
+    together: Together = "10",
 ) -> None:
     """Tune every method equally, then train its best configuration on ten fresh seeds: run with --budget 8 --seeds 10."""
     _study(**locals())
@@ -148,6 +157,7 @@ def _study(
     gpus_per_trial: str,
     timeout: str,
     retries: str,
+    together: str,
     **others: Any,
 ) -> None:
     """What run and sweep do with their flags."""
@@ -171,6 +181,7 @@ def _study(
         gpus_per_trial=flags.amount("--gpus-per-trial", gpus_per_trial) if gpus_per_trial else None,
         timeout=flags.positive("--timeout", timeout),
         retries=flags.whole("--retries", retries, 0),
+        together=flags.whole("--together", together, 1),
         tracking=tracking,
         **others,
     )

@@ -65,6 +65,11 @@ class Study:
     def search(self) -> Search:
         return Search(self.budget, self.kind, self.seed, self.rule)
 
+    together: int = 10
+    """Seeds that are trained in one pass, where any are."""
+    vectorized: frozenset[tuple[str, str]] = frozenset()
+    """Problems and entrants (by label) whose evaluation seeds are trained together; all others are trained one by one."""
+
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:
     """``--methods a,b|all|path.py|MODULE:OBJECT``: the names, baselines included, in the order given, and what workers must load for them.
@@ -277,6 +282,7 @@ def _specs(
     card = entrant.card
     problem = tasks.problem(entry.problem).card
     own, rate = configuration
+    stacked = role == "eval" and (entry.problem, entrant.label) in study.vectorized
     for task in range(len(problem.tasks)) if card.per_task else (None,):
         yield TrialSpec(
             suite=study.suite.name,
@@ -299,4 +305,6 @@ def _specs(
             selection=entry.selection,
             search="grid" if trial and study.kind == "grid" else UNSET,
             study_seed=study.seed if trial and study.seed and study.kind != "grid" else UNSET,
+            engine="vectorized" if stacked else UNSET,
+            together=study.together if stacked else UNSET,
         )

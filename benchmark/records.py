@@ -118,12 +118,15 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Seconds of wall clock and what they were spent on."""
+    """Seconds of wall clock and what they were spent on.
+
+    Of seeds that were trained together: those of the pass over the number of seeds that were training, evaluation apart.
+    """
 
     train: float
-    """Data, forward pass and optimizer."""
+    """Data, forward pass and optimizer; of seeds that were trained together also all gradients."""
     method: float
-    """Everything inside ``balancer.backward``: gradients and weights."""
+    """Everything inside ``balancer.backward``: gradients and weights; of seeds that were trained together the weights alone."""
     evaluation: float
     steps: int
     """Steps that were done; step time is (train + method) / steps."""
@@ -133,6 +136,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How the task gradients were taken (rows of J, layer by layer, ...), and in how many steps; empty for a method without them."""
     peak_memory: int | None = None
     """Bytes: of the device on CUDA, of the process on the CPU where the system tells."""
+    compilation: float | msgspec.UnsetType = msgspec.UNSET
+    """Of seeds that were trained together: what compiling the step took, 0 where a run before in that process had done it."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -98,6 +98,7 @@ def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Ru
     metrics = {key: info for record in members for key, info in record.metrics.items()}
     runs: Runs = {}
     notes = []
+    stacked: set[str] = set()
     for entrant, of_entrant in groupby(members, key=lambda record: record.spec.entrant):
         settings: dict[object, set[str]] = {}
         doubled = []
@@ -107,16 +108,26 @@ def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Ru
                 choices.setdefault((tuple(record.trained) or record.id) if entrant in partial else None, []).append(record)
             if any(len(same) > 1 for same in choices.values()):
                 doubled.append(seed)
-            chosen = {key: min(same, key=lambda record: (record.status not in FINISHED, record.id)) for key, same in choices.items()}
+            chosen = {key: min(same, key=_precedence) for key, same in choices.items()}
             for key, record in chosen.items():
                 spec = record.spec
+                if spec.engine is not msgspec.UNSET:
+                    stacked.add(entrant)
                 settings.setdefault(key, set()).add(f"learning_rate={spec.learning_rate}, {sorted(spec.hyperparameters.items())}")
             runs.setdefault(entrant, {})[seed] = _compose(list(chosen.values()), metrics, entrant in partial)
         if doubled:
-            notes.append(f"{label}: {entrant} has several records for {seed_range(doubled)}; of each, one that finished is shown")
+            shown = "one that finished, and of two engines the seed trained alone"
+            notes.append(f"{label}: {entrant} has several records for {seed_range(doubled)}; of each is shown {shown}")
         if any(len(different) > 1 for different in settings.values()):
             notes.append(f"{label}: seeds of {entrant} were run with different hyperparameters or learning rates")
+    if stacked:
+        notes.append(f"{label}: seeds of {', '.join(sorted(stacked))} were trained together: a step time is a share of the pass")
     return runs, metrics, notes
+
+
+def _precedence(record: RunRecord) -> tuple[bool, bool, str]:
+    """Which of several records of one seed is shown: the first in this order."""
+    return record.status not in FINISHED, record.spec.engine is not msgspec.UNSET, record.id
 
 
 def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partial: bool) -> Run:

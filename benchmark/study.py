@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 import methods
 import tasks
 from benchmark import plan
@@ -163,7 +165,7 @@ def _run_stage(
         for watcher in watchers:
             watcher.started(job)
 
-    jobs = [Job((spec,), device, sources_of(spec, study.sources), study.where) for spec in todo]
+    jobs = jobs_of(todo, study, device)
     for attempt in range(1, retries + 2):
         lost: list[Job] = []
         for outcome in executor.run(jobs, started):
@@ -200,6 +202,15 @@ def name_of(specs: Sequence[TrialSpec]) -> str:
     first = specs[0]
     seeds = f"seeds {first.seed} to {specs[-1].seed}" if len(specs) > 1 else f"seed {first.seed}"
     return f"{first.entrant} on {first.problem}, " + (f"trial {first.trial}" if first.role == "tune" else seeds)
+
+
+def jobs_of(todo: Sequence[TrialSpec], study: Study, device: str) -> list[Job]:
+    """One job a trial; one for the trials of a block of seeds that are trained together, where the first of them stands."""
+    blocks: dict[str, list[TrialSpec]] = {}
+    for spec in todo:
+        together = spec.together if isinstance(spec.together, int) else 1
+        blocks.setdefault(msgspec.structs.replace(spec, seed=spec.seed // together * together).id, []).append(spec)
+    return [Job(tuple(specs), device, sources_of(specs[0], study.sources), study.where) for specs in blocks.values()]
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:

@@ -35,12 +35,19 @@ class Run:
     train: float = 0.0
     method: float = 0.0
     evaluation: float = 0.0
+    compilation: float | None = None
+    """None where nothing is ever compiled."""
     curve: list[Point] = field(default_factory=list)
     selected_step: int | None = None
     validation: dict[str, float] = field(default_factory=dict)
     test: dict[str, float] = field(default_factory=dict)
     watch: Callable[[int], None] | None = None
     """Told the number of steps done after every evaluation."""
+
+    best: float = math.inf
+    """Score of the selected step."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """The model of the selected step, where later ones may have to give way to it."""
 
     def train_model(self, session: tasks.Session) -> None:
         """Trains, evaluates on the way, and scores the selected model on the test split if the role is ``eval``.
@@ -49,15 +56,12 @@ class Run:
             Diverged: a loss of a trained task, or a metric, is not finite. The step that saw it has changed nothing.
         """
         spec = self.spec
-        self.balancer = balancer = self._create(session)
-        if balancer.calibration_batches:
-            balancer.calibrate(*untrained_losses(session, balancer.calibration_batches))
+        balancer = self.begin(session)
         model, shared, last_layer = session.model, list(session.shared()), list(session.last_layer())
         parameters = list(model.parameters())
         optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, fused=True)
         everything = len(balancer.tasks) == balancer.num_tasks
         since: list[methods.Step] = []  # steps since the last evaluation: averaged then, on their device, instead of at every step
-        best, kept = math.inf, {}
         for step in range(1, spec.steps + 1):
             start = perf_counter()
             batch = session.batch(step - 1)
@@ -69,7 +73,7 @@ class Run:
             backward = perf_counter()
             seen = outcome.losses if everything else outcome.losses[list(balancer.tasks)]
             if not math.isfinite(float(seen.sum())):
-                raise Diverged(f"step {step}: losses are {_shown(outcome.losses)}")
+                raise diverged(step, outcome.losses)
             optimizer.step()
             for parameter in parameters:
                 parameter.grad = None  # what zero_grad() does, at a tenth of its cost
@@ -85,19 +89,50 @@ class Run:
             self.steps = step
             self.method += taken
             self.train += perf_counter() - start - taken
-            if step % spec.eval_every and step < spec.steps:
-                continue
-            score, metrics = self._evaluate(session, since)
-            since.clear()
-            if self.watch:
-                self.watch(step)
-            if spec.selection == "last" or self.selected_step is None or score < best:
-                best, self.selected_step, self.validation = score, step, metrics
-                if spec.selection == "best" and spec.role == "eval" and step < spec.steps:
-                    kept = {name: value.clone() for name, value in model.state_dict().items()}
-        if spec.role == "eval":
-            if self.selected_step != spec.steps:
-                model.load_state_dict(kept)
+            if self.due:
+                weights = [outcome.weights for outcome in since if outcome.weights is not None]
+                self.evaluate(session, torch.stack([outcome.losses for outcome in since]), torch.stack(weights) if weights else None)
+                since.clear()
+        self.finish(session)
+
+    def begin(self, session: tasks.Session) -> methods.Method:
+        """Builds the method, and calibrates it where it asks for that."""
+        self.balancer = balancer = self._create(session)
+        if balancer.calibration_batches:
+            balancer.calibrate(*untrained_losses(session, balancer.calibration_batches))
+        return balancer
+
+    @property
+    def due(self) -> bool:
+        """Whether the steps done so far end with an evaluation."""
+        return self.steps % self.spec.eval_every == 0 or self.steps == self.spec.steps
+
+    def evaluate(self, session: tasks.Session, losses: Tensor, weights: Tensor | None) -> None:
+        """Evaluates the model after the steps done so far, and keeps it if it is the best yet.
+
+        ``losses`` and ``weights`` ``[K, T]`` are those of the K steps since the evaluation before.
+
+        Raises:
+            Diverged: a metric is not finite.
+        """
+        spec = self.spec
+        score, metrics = self._evaluate(session, losses, weights)
+        if self.watch:
+            self.watch(self.steps)
+        if spec.selection == "last" or self.selected_step is None or score < self.best:
+            self.best, self.selected_step, self.validation = score, self.steps, metrics
+            if spec.selection == "best" and spec.role == "eval" and self.steps < spec.steps:
+                self.kept = {name: value.clone() for name, value in session.model.state_dict().items()}
+
+    def finish(self, session: tasks.Session) -> None:
+        """Scores the selected model on the test split if the role is ``eval``.
+
+        Raises:
+            Diverged: a metric is not finite.
+        """
+        if self.spec.role == "eval":
+            if self.selected_step != self.spec.steps:
+                session.model.load_state_dict(self.kept)
             start = perf_counter()
             self.test = self._relevant(session.evaluate("test").metrics, "test")
             self.evaluation += perf_counter() - start
@@ -113,7 +148,7 @@ class Run:
             **self.spec.hyperparameters,  # type: ignore[arg-type]
         )
 
-    def _evaluate(self, session: tasks.Session, since: Sequence[methods.Step]) -> tuple[float, dict[str, float]]:
+    def _evaluate(self, session: tasks.Session, losses: Tensor, weights: Tensor | None) -> tuple[float, dict[str, float]]:
         """Adds a point to the curve, after these steps; returns the score that selection minimises and the metrics."""
         start = perf_counter()
         result = session.evaluate("validation")
@@ -122,9 +157,9 @@ class Run:
         self.curve.append(
             Point(
                 step=self.steps,
-                train_losses=finite(_mean([step.losses for step in since])),
+                train_losses=finite(losses.mean(0).tolist()),
                 validation_losses=finite(result.losses),
-                weights=finite(_mean([step.weights for step in since if step.weights is not None])),
+                weights=finite([] if weights is None else weights.mean(0).tolist()),
                 score=finite([score])[0],
                 seconds=self.train + self.method,
                 cosine=cosine,
@@ -164,11 +199,6 @@ def untrained_losses(session: tasks.Session, batches: int) -> tuple[Tensor, None
     finally:
         torch.set_rng_state(state)
         session.model.train(training)
-
-
-def _mean(values: Sequence[Tensor]) -> list[float]:
-    """Mean ``[T]`` over the steps; nothing where there is nothing."""
-    return torch.stack(list(values)).mean(0).tolist() if values else []
 
 
 @torch.no_grad()
@@ -240,6 +270,11 @@ def finite(values: Sequence[float]) -> list[float | None]:
 
 def _known(facts: tuple[float, ...]) -> tuple[float, ...] | None:
     return None if any(math.isnan(fact) for fact in facts) else facts
+
+
+def diverged(step: int, losses: Tensor) -> Diverged:
+    """What to raise where the losses ``[T]`` that a step (counted from 1) has seen are not finite."""
+    return Diverged(f"step {step}: losses are {_shown(losses)}")
 
 
 def _shown(values: Tensor) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from msgspec import UNSET
 
 import methods
 import tasks
@@ -20,43 +21,95 @@ NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATU
 
 def execute(job: Job) -> tuple[RunRecord, ...]:
     """Runs the trials of a job on one thread and says how each went."""
-    return tuple(_alone(spec, job) for spec in job.specs)
+    with _conditions(job) as device:
+        if job.spec.engine == "vectorized":
+            return _together(job, device)
+        return tuple(_alone(spec, job, device) for spec in job.specs)
+
+
+@contextmanager
+def _conditions(job: Job) -> Iterator[str]:
+    """One thread, and the global generators as they were afterwards; gives the device."""
+    device = machine.resolve_device(job.device)
+    machine.reset_peak_memory(device)
+    with one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+        yield device
 
 
 def watched(job: Job, watch: Callable[[RunRecord], None]) -> RunRecord:
     """Runs the one trial of a job; ``watch`` is given, after every evaluation, the record as it would be if the run were stopped there."""
-    return _alone(job.spec, job, watch)
+    with _conditions(job) as device:
+        return _alone(job.spec, job, device, watch)
 
 
-def _alone(spec: TrialSpec, job: Job, watch: Callable[[RunRecord], None] | None = None) -> RunRecord:
+def _alone(spec: TrialSpec, job: Job, device: str, watch: Callable[[RunRecord], None] | None = None) -> RunRecord:
     run = Run(spec, tasks.problem(spec.problem).card)
-    status: Status = "ok"
-    message = ""
     environment: dict[str, str] = {}
     session: tasks.Session | None = None
-    device = machine.resolve_device(job.device)
-    machine.reset_peak_memory(device)
-    with one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
-        torch.manual_seed(tasks.derive(spec.seed, "training"))  # dropout and the like; no method draws from it
-        try:
-            for path in job.sources:
-                methods.load(path)
-            environment = machine.environment(device, spec.method)
-            session = _opened(spec, job.where, device)
-            if watch is not None:
-                tell, seen = watch, environment
-                run.watch = lambda step: tell(_record(run, "stopped", f"stopped early, at step {step} of {spec.steps}", {}, seen, None))
-            run.train_model(session)
-        except Diverged as error:
-            status, message = "diverged", str(error)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            status, message = "oom", one_line(error)
-        except Exception as error:  # noqa: BLE001 - whatever a method or problem raises is the trial's outcome, recorded with its reason
-            status, message = ("oom" if any(words in str(error) for words in NO_MEMORY) else "error"), one_line(error)
-    events = {**(session.events if session else {}), **(run.balancer.events if run.balancer else {})}
+    error: Exception | None = None
+    torch.manual_seed(tasks.derive(spec.seed, "training"))  # dropout and the like; no method draws from it
+    try:
+        for path in job.sources:
+            methods.load(path)
+        environment = machine.environment(device, spec.method)
+        session = _opened(spec, job.where, device)
+        if watch is not None:
+            tell, seen = watch, environment
+            run.watch = lambda step: tell(_record(run, "stopped", f"stopped early, at step {step} of {spec.steps}", {}, seen, None))
+        run.train_model(session)
+    except Exception as raised:  # noqa: BLE001 - whatever a method or problem raises is the trial's outcome, recorded with its reason
+        error = raised
+    return _ended(run, error, session.events if session else {}, environment, machine.peak_memory(device))
+
+
+def _together(job: Job, device: str) -> tuple[RunRecord, ...]:
+    """The trials of one block of seeds, trained in one pass."""
+    from benchmark.vectorized.engine import Note, Seat, train_together  # what it needs of torch takes a second to import
+
+    card = tasks.problem(job.spec.problem).card
+    runs = [Run(spec, card) for spec in job.specs]
+    seats: dict[int, Seat] = {}
+    errors: dict[int, Exception] = {}
+    environment: dict[str, str] = {}
+    note = Note()
+    try:
+        for path in job.sources:
+            methods.load(path)
+        environment = machine.environment(device, job.spec.method)
+        for index, spec in enumerate(job.specs):
+            try:
+                seats[index] = Seat(runs[index], _opened(spec, job.where, device))
+            except Exception as raised:  # noqa: BLE001 - as above, of one seed
+                errors[index] = raised
+        if seats:
+            note = train_together(list(seats.values()), int(job.spec.together))  # type: ignore[arg-type]
+    except Exception as raised:  # noqa: BLE001 - as above, of all seeds
+        errors |= {index: raised for index in range(len(runs)) if index not in errors}
+    errors |= {index: seat.error for index, seat in seats.items() if seat.error is not None}
+    environment |= {"step": f"not compiled: {note.trouble}" if note.trouble else "compiled"}
+    peak = machine.peak_memory(device)
+    records = []
+    for index, run in enumerate(runs):
+        run.compilation = note.compile_seconds / len(runs)
+        events = {**(seats[index].session.events if index in seats else {}), **({"step_not_compiled": 1} if note.trouble else {})}
+        records.append(_ended(run, errors.get(index), events, environment, peak))
+    return tuple(records)
+
+
+def _ended(run: Run, error: Exception | None, events: dict[str, int], environment: dict[str, str], peak: int | None) -> RunRecord:
+    """The record of a run that ended with this error, or without one."""
+    status: Status = "ok"
+    message = ""
+    if isinstance(error, Diverged):
+        status, message = "diverged", str(error)
+    elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        status, message = "oom", one_line(error)
+    elif error is not None:
+        status, message = ("oom" if any(words in str(error) for words in NO_MEMORY) else "error"), one_line(error)
+    events = {**events, **(run.balancer.events if run.balancer else {})}
     if status == "ok" and any(event.endswith("_gap") for event in events):
         status, message = "degraded", f"the solver missed its certificate: {events}"
-    return _record(run, status, message, events, environment, machine.peak_memory(device))
+    return _record(run, status, message, events, environment, peak)
 
 
 def _opened(spec: TrialSpec, where: tasks.Locations, device: str) -> tasks.Session:
@@ -113,6 +166,7 @@ def _record(run: Run, status: Status, message: str, events: dict[str, int], envi
             backward_passes=balancer.backward_passes if balancer else 0,
             paths=balancer.paths if balancer else {},
             peak_memory=peak,
+            compilation=UNSET if run.compilation is None else run.compilation,
         ),
         events=events,
         environment=environment,

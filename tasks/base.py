@@ -128,6 +128,15 @@ class Session(ABC):
         need several independent batches at every step; no stream ever sees a held-out row.
         """
 
+    def batches(self, first: int, count: int) -> Sequence[Tensor]:
+        """The training batches of ``count`` steps, beginning with ``first``, one after the other: the tensors of a batch, ``[count, ...]``.
+
+        For batches that are tuples of tensors, of the same shapes at every step.
+        """
+        import torch
+
+        return [torch.stack(tensors) for tensors in zip(*(self.batch(step) for step in range(first, first + count)), strict=True)]
+
     @abstractmethod
     def losses(self, batch: Any) -> tuple[list[Tensor], Tensor | None]:
         """The T scalar losses of a batch and the shared representation that the heads read (None where there is none)."""
@@ -150,10 +159,13 @@ class Problem(ABC):
 
     Attributes:
         embedded: its data ships with a package or is generated here: nothing is ever downloaded, and a run takes seconds.
+        stackable: whether the losses are a function of the model's parameters and the batch alone, in tensor operations and the same for
+            every seed, and a batch is a tuple of tensors: then several seeds can be trained in one pass.
     """
 
     card: ProblemCard
     embedded: bool = True
+    stackable: bool = False
 
     def require(self) -> None:
         """Raises MissingDependency, before any work is done, where a package that the problem needs is not installed."""

@@ -120,6 +120,7 @@ class SupervisedProblem(InMemoryProblem):
     """
 
     outputs: tuple[int, ...]
+    stackable = True
 
     def whole(self, losses: Sequence[float], initial_losses: Sequence[float]) -> dict[str, float]:
         """The card's ``extra_metrics`` from the losses ``[T]`` of a split and the session's initial losses ``[T]``."""

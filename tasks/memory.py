@@ -137,6 +137,20 @@ class MemorySession(Session):
         return list(self.net.last_shared.parameters())
 
     def batch(self, step: int, stream: int = 0) -> Rows:
+        rows = self._train.take(self._picked(step, stream))
+        if self.augments:
+            name = self.problem.card.name
+            rows = self.augment(rows, np.random.default_rng(derive(self._seed, name, "augment", stream, step)))
+        return rows
+
+    def batches(self, first: int, count: int) -> Sequence[Tensor]:
+        if type(self).batch is not MemorySession.batch or self.augments:
+            return super().batches(first, count)
+        picked = torch.cat([self._picked(step, 0) for step in range(first, first + count)])
+        return [tensor.view(count, self._batch_size, *tensor.shape[1:]) for tensor in self._train.take(picked)]
+
+    def _picked(self, step: int, stream: int) -> Tensor:
+        """The training rows of a batch."""
         epoch, index = divmod(step, self._batches)
         known, order = self._orders.get(stream, (-1, None))
         name = self.problem.card.name
@@ -145,10 +159,7 @@ class MemorySession(Session):
             drawn = np.random.default_rng(derive(self._seed, name, "order", *labels)).permutation(self._rows)
             order = torch.from_numpy(drawn).to(self._device)
             self._orders[stream] = epoch, order
-        rows = self._train.take(order[index * self._batch_size : (index + 1) * self._batch_size])
-        if self.augments:
-            rows = self.augment(rows, np.random.default_rng(derive(self._seed, name, "augment", stream, step)))
-        return rows
+        return order[index * self._batch_size : (index + 1) * self._batch_size]
 
     def losses(self, batch: Rows) -> tuple[list[Tensor], Tensor | None]:
         outputs, representation = self.net(batch[0])

@@ -15,7 +15,7 @@ import methods as registry
 import tasks
 from benchmark import executors, plan, selection, study
 from benchmark.beacon import Beacon, key_of
-from benchmark.commands import places
+from benchmark.commands import engines, places
 from benchmark.commands.flags import DEVICES, locations, one_of, proposer, selection_rule
 from benchmark.commands.leaderboard import print_table
 from benchmark.errors import UsageError
@@ -56,6 +56,8 @@ class Request:
     scheduler: str = ""
     study_seed: int = 0
     selection_rule: str = selection.DEFAULT
+    engine: str = "eager"
+    together: int = 10
     tracking: Options = field(default_factory=Options)
 
 
@@ -68,6 +70,7 @@ def run(request: Request) -> None:
     one_of("--device", request.device, DEVICES)
     one_of("--executor", request.executor, executors.names())
     one_of("--retry", request.retry, ("", "failed"))
+    one_of("--engine", request.engine, engines.NAMES)
     request.tracking.check()
     resources, device = places.resources(request), places.device(request)
     console = Console(stderr=True)
@@ -75,6 +78,7 @@ def run(request: Request) -> None:
     if request.dry_run:
         wanted = planned(request, console)
         _refuse_changed(wanted, store)
+        wanted = engines.choose(wanted, request.engine, request.together, store, device, resources.jobs or 1, console)
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
     with Tracker(request.tracking, store, console) as tracker:
@@ -85,6 +89,7 @@ def run(request: Request) -> None:
 def _run(request: Request, store: Store, tracker: Tracker, resources: Resources, device: str, console: Console) -> None:
     wanted = planned(request, console)
     _refuse_changed(wanted, store)
+    wanted = engines.choose(wanted, request.engine, request.together, store, device, resources.jobs or 1, console)
     trials = functools.partial(_trials, wanted, store)
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
     tracker.begin(wanted)

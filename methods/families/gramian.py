@@ -105,6 +105,16 @@ class GramianMethod(GradientMethod):
         self._age += 1
         return Step(values, (weights * priority).to(values, non_blocking=True), self._gramian)
 
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        """Weights ``[T]`` for the Gramian of the gradients that :attr:`where` names and losses ``[T]``, scale and priority included.
+
+        For a caller who takes the gradients and makes the update: float64 on the host, solved at every call, whatever ``every`` says. Not
+        finite in: nan out, state untouched.
+        """
+        weights = self._solve(self._host(gramian, losses), [1.0] * self.num_tasks)
+        self._took({"shared": "rows"}.get(self.where, self.where), self.num_tasks if self.where == "shared" else 1)
+        return weights if self.priority is None else weights * torch.tensor(self.priority, dtype=torch.float64)
+
     def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
         """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""
         if self.where == "last":

@@ -60,19 +60,29 @@ class JacobianMethod(GradientMethod):
             reached = self._reached(jacobian.backward_rows(self._roots(losses, given), seeds, parameters, rows))
             self._passed(self.num_tasks)
             matrix = rows.matrix() if scaler == 1.0 else rows.matrix() / scaler
-            if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):
-                direction = torch.full_like(matrix[0], math.nan)
-            else:
-                mean = matrix.mean(0)
-                direction = self.direction(matrix, values)
-                if direction.shape != mean.shape:
-                    shapes = f"{tuple(direction.shape)}; expected {tuple(mean.shape)}"
-                    raise MethodError(f"{self.card.name}: direction() returned shape {shapes}")
-                norm = direction.norm()
-                if self.scale == "grad_norm":
-                    direction = torch.where(norm > 0, direction * (mean.norm() / norm), direction)
-                else:
-                    direction = direction * self._factor()
+            direction = self._turned(matrix, values)
             flat = rows.split(direction if scaler == 1.0 else direction * scaler)
             jacobian.deposit(parameters, rows.pieces(flat, parameters), reached)
         return Step(values, None)
+
+    def turn(self, matrix: Tensor, losses: Tensor) -> Tensor:
+        """The update ``[P]`` of the shared parameters for J ``[T, P]`` and detached losses ``[T]``, scale included.
+
+        For a caller who takes the gradients; rows that have a priority are to come with it. Not finite in: nan out, state untouched.
+        """
+        self._passed(self.num_tasks)
+        with torch.no_grad():
+            return self._turned(matrix, losses)
+
+    def _turned(self, matrix: Tensor, values: Tensor) -> Tensor:
+        if not bool(torch.isfinite(values).all() & torch.isfinite(matrix.sum())):
+            return torch.full_like(matrix[0], math.nan)
+        mean = matrix.mean(0)
+        direction = self.direction(matrix, values)
+        if direction.shape != mean.shape:
+            shapes = f"{tuple(direction.shape)}; expected {tuple(mean.shape)}"
+            raise MethodError(f"{self.card.name}: direction() returned shape {shapes}")
+        norm = direction.norm()
+        if self.scale == "grad_norm":
+            return torch.where(norm > 0, direction * (mean.norm() / norm), direction)
+        return direction * self._factor()

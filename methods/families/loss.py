@@ -60,6 +60,26 @@ class LossMethod(Method):
             vars(self)["_awaits"] = True
         return Step(values, weights)
 
+    def weigh(self, losses: Tensor) -> Tensor:
+        """Weights ``[T]`` for detached losses ``[T]``, scale and priority included; the method's state takes its step.
+
+        For a caller who does the backward pass: of Σ w_t L_t, heads included. Not finite in: nan out, state untouched.
+
+        Raises:
+            MethodError: the method needs more than the losses: ``reforward``, or a scale of ``grad_norm``.
+        """
+        if self.reforward or self.scale == "grad_norm":
+            what = "the losses after the step" if self.reforward else "gradients, for scale='grad_norm'"
+            raise MethodError(f"{self.card.name} needs {what}: call backward(losses, ...) in place of weigh(losses)")
+        weights: Tensor = self._protected(self._derivatives, losses, self._total(losses))
+        factor = 1.0 if self.scale == "native" else self._factor()
+        if factor != 1.0:
+            weights = weights * factor
+        if self.priority is not None:
+            weights = weights * weights.new_tensor(self.priority)
+        self._passed(1)
+        return weights
+
     def after_step(self, losses: Losses) -> None:
         if not self.reforward:
             return

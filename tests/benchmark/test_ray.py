@@ -199,7 +199,7 @@ def test_a_trial_that_fits_on_no_machine_is_said_at_once() -> None:
 
 def test_what_tune_gave_up_on_is_a_fault_of_the_job_or_says_what_to_install() -> None:
     lost = ray._lost(job(0), "Failure # 4\nThe actor died unexpectedly before finishing this task.\n", 2.5)
-    assert lost == Outcome(job(0), fault=Fault("error", "lost 4 times with its machine or Ray's process there", 2.5))
+    assert lost == Outcome(job(0), fault=Fault("error", "lost 4 times with its machine or Ray's process there", 2.5, machine=True))
     full = ray._lost(job(0), "Task was killed due to the node running low on memory.\n", 2.5)
     assert isinstance(full, Outcome)
     assert fault_of(full).status == "oom"

@@ -80,7 +80,7 @@ def test_a_sweep_goes_on_wherever_it_was_stopped(swept: Path, tmp_path: Path, ca
     whole = results(swept / "results")
     shutil.copytree(swept / "results", tmp_path / "results")
     files = {path.stem: path for path in (tmp_path / "results").rglob("*.json")}
-    order = sorted(whole, key=lambda name: (whole[name][0].role == "eval", name))
+    order = sorted(whole, key=lambda name: (whole[name].spec.role == "eval", name))
     for name in order[len(order) // 3 :]:  # in the midst of tuning
         files[name].unlink()
     sweep(capsys, swept, tmp_path / "results")

@@ -71,7 +71,7 @@ def test_the_terminal_says_where_the_run_is_and_how_to_send_it_and_nothing_else_
 def test_nothing_is_written_but_below_the_results(tracked: Tracked) -> None:
     assert sorted(path.name for path in tracked.folder.iterdir()) == ["results", "tiny.toml", "tmp"]
     assert [path.name for path in (tracked.folder / "tmp").iterdir() if "wandb" in path.name or "lossbench" in path.name] == []
-    assert sorted(path.name for path in (tracked.folder / "results").iterdir()) == ["records", "wandb"]
+    assert sorted(path.name for path in (tracked.folder / "results").iterdir()) == ["records", "studies", "wandb"]
 
 
 def test_the_second_call_continues_the_run_of_the_first(tracked: Tracked) -> None:

@@ -1,0 +1,106 @@
+"""How the seeds of a study are trained: one by one (``eager``), a block in one pass (``vectorized``), or what is sooner done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from rich.console import Console
+
+import tasks
+from benchmark import plan, study
+from benchmark.errors import UsageError
+from benchmark.plan import Entrant, Study
+from benchmark.records import Value
+from benchmark.store import Store
+
+NAMES = ("auto", "eager", "vectorized")
+
+Pair = tuple[str, str]
+"""A problem and the label of an entrant."""
+
+
+def choose(wanted: Study, engine: str, together: int, store: Store, device: str, jobs: int, console: Console) -> Study:
+    """The study with an engine for every entrant on every problem; says what it chose and why.
+
+    Tuning trials have one seed each and always run one by one. ``auto`` keeps to what the store has of a configuration, so that going on
+    with a study never changes how it is run.
+
+    Raises:
+        UsageError: ``vectorized``, but nothing of the study can be trained so.
+    """
+    if engine == "eager":
+        return wanted
+    wanted = replace(wanted, together=together)
+    if engine == "auto":
+        return _automatic(wanted, store, device, jobs, console)
+    possible, why = supported(wanted)
+    whole = len(wanted.suite.entries) * len(wanted.entrants)
+    if not possible:
+        raise UsageError(f"--engine vectorized, but no entrant can be trained so on any problem ({_shown(why)}): use --engine eager")
+    if why:
+        console.print(
+            f"trained one by one: {whole - len(possible)} of {whole} ({_shown(why)})", markup=False, highlight=False, soft_wrap=True
+        )
+    return replace(wanted, vectorized=possible)
+
+
+def supported(wanted: Study) -> tuple[frozenset[Pair], Counter[str]]:
+    """What can be trained in one pass, and why the rest cannot, counted."""
+    from benchmark.vectorized.support import Unsupported, check  # imports torch
+
+    possible: set[Pair] = set()
+    why: Counter[str] = Counter()
+    for entry in wanted.suite.entries:
+        for entrant in wanted.entrants:
+            try:
+                check(tasks.problem(entry.problem), entrant.card.name, hyperparameters(entrant))
+            except Unsupported as error:
+                why[str(error)] += 1
+            else:
+                possible.add((entry.problem, entrant.label))
+    return frozenset(possible), why
+
+
+def hyperparameters(entrant: Entrant) -> dict[str, Value]:
+    """What decides how the entrant makes its steps: its pinned values over the published defaults; of task after task, the first."""
+    pinned = dict(entrant.pinned)
+    own = entrant.card.resolve({name: value for name, value in pinned.items() if name not in plan.UNIVERSAL})
+    extra: dict[str, Value] = {"task": 0} if entrant.card.per_task else {}
+    return {**own, **({"scale": pinned["scale"]} if "scale" in pinned else {}), **extra}
+
+
+def _shown(why: Counter[str]) -> str:
+    return "; ".join(f"{reason}: {count}" for reason, count in why.most_common(4)) + (
+        f"; {len(why) - 4} more reasons" if len(why) > 4 else ""
+    )
+
+
+def _automatic(wanted: Study, store: Store, device: str, jobs: int, console: Console) -> Study:
+    """Keeps what is recorded, measures the rest problem by problem."""
+    stacked: set[Pair] = set()
+    open_: set[Pair] = set()
+    tuned = study.records_of(plan.tuning(wanted), store)
+    pairs = {(entry.problem, entrant.label) for entry in wanted.suite.entries for entrant in wanted.entrants}
+    alone = plan.evaluation(wanted, tuned)
+    together = plan.evaluation(replace(wanted, vectorized=frozenset(pairs)), tuned)
+    recorded: dict[Pair, list[bool]] = {pair: [] for pair in pairs}
+    for specs, vectorized in ((alone, False), (together, True)):
+        for spec in specs:
+            if study.readable(spec, store) is not None:
+                recorded[spec.problem, spec.entrant].append(vectorized)
+    for pair, found in recorded.items():
+        if found and sum(found) > len(found) / 2:
+            stacked.add(pair)
+        elif not found:
+            open_.add(pair)
+    if open_:
+        from benchmark.vectorized.choice import pays  # imports torch
+
+        for entry in wanted.suite.entries:
+            entrants = [entrant for entrant in wanted.entrants if (entry.problem, entrant.label) in open_]
+            if entrants:
+                verdict = pays(wanted, entry, entrants, device, jobs)
+                stacked |= {(entry.problem, label) for label in verdict.vectorized}
+                console.print(f"--engine auto, {entry.problem}: {verdict.reason}", markup=False, highlight=False, soft_wrap=True)
+    return replace(wanted, vectorized=frozenset(stacked))
