@@ -112,7 +112,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Training time so far (evaluation left out)."""
     cosine: float | msgspec.UnsetType = msgspec.UNSET
     """Mean cosine between the gradients of two tasks, over all pairs and the steps since the previous point; absent where the method did
-    not have to look at the gradients' Gramian, and from records before this field."""
+    not have to look at the gradients' Gramian, where seeds were trained together, and from records before this field."""
     conflicts: float | msgspec.UnsetType = msgspec.UNSET
     """Share of those cosines that are negative."""
 

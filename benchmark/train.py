@@ -91,7 +91,8 @@ class Run:
             self.train += perf_counter() - start - taken
             if self.due:
                 weights = [outcome.weights for outcome in since if outcome.weights is not None]
-                self.evaluate(session, torch.stack([outcome.losses for outcome in since]), torch.stack(weights) if weights else None)
+                gramians = [outcome.gramian for outcome in since if outcome.gramian is not None]
+                self.evaluate(session, torch.stack([each.losses for each in since]), torch.stack(weights) if weights else None, gramians)
                 since.clear()
         self.finish(session)
 
@@ -107,16 +108,16 @@ class Run:
         """Whether the steps done so far end with an evaluation."""
         return self.steps % self.spec.eval_every == 0 or self.steps == self.spec.steps
 
-    def evaluate(self, session: tasks.Session, losses: Tensor, weights: Tensor | None) -> None:
+    def evaluate(self, session: tasks.Session, losses: Tensor, weights: Tensor | None, gramians: Sequence[Tensor] = ()) -> None:
         """Evaluates the model after the steps done so far, and keeps it if it is the best yet.
 
-        ``losses`` and ``weights`` ``[K, T]`` are those of the K steps since the evaluation before.
+        ``losses`` and ``weights`` ``[K, T]`` are those of the K steps since the evaluation before, ``gramians`` those that were looked at.
 
         Raises:
             Diverged: a metric is not finite.
         """
         spec = self.spec
-        score, metrics = self._evaluate(session, losses, weights)
+        score, metrics = self._evaluate(session, losses, weights, gramians)
         if self.watch:
             self.watch(self.steps)
         if spec.selection == "last" or self.selected_step is None or score < self.best:
@@ -148,12 +149,14 @@ class Run:
             **self.spec.hyperparameters,  # type: ignore[arg-type]
         )
 
-    def _evaluate(self, session: tasks.Session, losses: Tensor, weights: Tensor | None) -> tuple[float, dict[str, float]]:
+    def _evaluate(
+        self, session: tasks.Session, losses: Tensor, weights: Tensor | None, gramians: Sequence[Tensor]
+    ) -> tuple[float, dict[str, float]]:
         """Adds a point to the curve, after these steps; returns the score that selection minimises and the metrics."""
         start = perf_counter()
         result = session.evaluate("validation")
         score = self._score(result.losses, session.prior_losses)
-        cosine, conflicts = conflict([step.gramian for step in since if step.gramian is not None]) or (UNSET, UNSET)
+        cosine, conflicts = conflict(gramians) or (UNSET, UNSET)
         self.curve.append(
             Point(
                 step=self.steps,
