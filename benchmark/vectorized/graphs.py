@@ -115,8 +115,7 @@ def _no_guards(guards: Sequence[object]) -> list[bool]:
     return [False] * len(guards)
 
 
-OPTIONS: dict[str, Any] = {"guard_filter_fn": _no_guards, "max_pointwise_cat_inputs": 0}
-"""A concatenation is written piece by piece: taken into the update that follows it, it would look for its piece at every number."""
+OPTIONS: dict[str, Any] = {"guard_filter_fn": _no_guards}
 
 
 @dataclass
