@@ -25,6 +25,10 @@ LOST_STARTS = 3
 than that is no accident."""
 
 
+PAUSES = (0.05, 0.5)
+"""Seconds before a worker is started again that could not be."""
+
+
 class LocalExecutor:
     """Up to ``jobs`` trials at once, each in a process with one torch thread. Workers stay warm from one ``run`` to the next.
 
@@ -85,11 +89,16 @@ class LocalExecutor:
         if not self._workers:
             atexit.register(self.close)  # a pool that nobody closed would keep the interpreter from ending
         while len(self._workers) < wanted:
+            self._workers.append(self._hired())
+
+    def _hired(self) -> WorkerProcess:
+        """A new worker. A fork server that was just killed refuses connections until it is buried; then there is another."""
+        for pause in PAUSES:
             try:
-                worker = WorkerProcess(self._work)
-            except ExecutorError:  # the fork server may have been killed just now: the next call starts another
-                worker = WorkerProcess(self._work)
-            self._workers.append(worker)
+                return WorkerProcess(self._work)
+            except ExecutorError:
+                time.sleep(pause)
+        return WorkerProcess(self._work)
 
     def _dismiss(self, workers: Sequence[WorkerProcess]) -> None:
         """Kills those that are busy, lets the idle ones leave, and waits for all of them."""

@@ -60,6 +60,7 @@ def test_retries_are_a_whole_number(text: str, cli: Cli) -> None:
     assert ran.stderr.startswith(f"error: --retries is {text!r}; expected a whole number of 0 or more")
 
 
+@pytest.mark.slow
 def test_what_is_killed_at_random_shows_nowhere(tmp_path: Path) -> None:
     place = Range(tmp_path, suite=TINY, methods="equal,pcgrad", budget=1)
     report = shoot(place, kills=3, limit=120.0, seed=2)
