@@ -34,7 +34,9 @@ LOST = 1e9
 """The score of a trial that failed."""
 
 
-def explored(wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher] = (), *, device: str, timeout: float) -> Study:
+def explored(
+    wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher] = (), *, device: str, timeout: float, retries: int = 0
+) -> Study:
     """The study with all trials of its adaptive search, those that are recorded already and those that were missing.
 
     Trial 0, the published defaults, is an ordinary tuning trial and has to be in the store.
@@ -42,6 +44,7 @@ def explored(wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher]
     Args:
         jobs: trials at once.
         timeout: seconds of a trial. A search as a whole is ended after what all its trials may take.
+        retries: times that a trial which was lost with its worker is run again.
 
     Raises:
         ExecutorError: Ray does not start.
@@ -53,7 +56,7 @@ def explored(wanted: Study, store: Store, jobs: int, watchers: Sequence[Watcher]
             known = tried(base, wanted, store)
             axes = space(entrant.card, base.hyperparameters, base.learning_rate, frozenset(dict(entrant.pinned)))
             if axes and len(known) < wanted.budget:
-                _search(wanted, entrant.card, base, axes, known, store, jobs, watchers, device, timeout)
+                _search(wanted, entrant.card, base, axes, known, store, jobs, watchers, device, timeout, retries)
             found += [record.spec for record in tried(base, wanted, store)]
     return replace(wanted, found=tuple(found))
 
@@ -77,6 +80,7 @@ def _search(
     watchers: Sequence[Watcher],
     device: str,
     timeout: float,
+    retries: int,
 ) -> None:
     """One run of Tune, from what is known to the budget. Every trial is stored when it ends."""
     from ray import tune
@@ -129,6 +133,7 @@ def _search(
 
     job = msgspec.json.encode(Job((fixed,), device, study.sources_of(base, wanted.sources), wanted.where))
     work = _trainable(job, [os.path.abspath(path) for path in sys.path], [axis.name for axis in axes], kind == "asha")
+    lost = tune.FailureConfig(max_failures=retries)  # whatever a trial raises is a record: what Tune sees fail is its worker
     with tempfile.TemporaryDirectory(prefix="lossbench-explore-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
             tune.with_resources(work, {"cpu": 1, "gpu": 1 / jobs if device == "cuda" else 0}),
@@ -143,7 +148,7 @@ def _search(
                 trial_dirname_creator=str,
                 **({} if kind == "asha" else {"metric": "score", "mode": "min"}),
             ),
-            run_config=tune.RunConfig(name="search", storage_path=folder, verbose=0, callbacks=[Keeper()]),
+            run_config=tune.RunConfig(name="search", storage_path=folder, verbose=0, callbacks=[Keeper()], failure_config=lost),
         ).fit()
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.executors import Fault, Job
-from benchmark.records import FINISHED, RunRecord, TrialSpec
+from benchmark.records import RunRecord, TrialSpec, failed
 from benchmark.standing import Scores, TimeUse
 from benchmark.study import Watcher, name_of
 from benchmark.views import printable
@@ -116,7 +116,7 @@ class StudyProgress(Watcher):
         self._ran += 1
         self._time.end(record)
         self._scores.add(record)
-        if record.status not in FINISHED and record.status != "stopped":  # which is what its scheduler wanted
+        if failed(record.status):
             self._failures[record.status] += 1
             what = f"{record.spec.entrant} on {record.spec.problem}, seed {record.spec.seed}: {record.status}: {record.message}"
             if self._failures[record.status] <= 3:  # the table has them all

@@ -26,6 +26,11 @@ FINISHED: frozenset[Status] = frozenset({"ok", "degraded"})
 """Statuses whose metrics count; every other one is a failure, which is a row too."""
 
 
+def failed(status: Status) -> bool:
+    """Whether a run came to grief; one that its scheduler stopped did not."""
+    return status not in FINISHED and status != "stopped"
+
+
 class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training run, completely: whatever can change its losses or metrics is a field here, and nothing else is."""
 
@@ -216,7 +221,9 @@ def check(record: RunRecord) -> None:
 
 def timeless(record: RunRecord) -> RunRecord:
     """The record without what another run of the same trial may change: seconds, peak memory, and where it was made."""
-    cost = record.cost and msgspec.structs.replace(record.cost, train=0.0, method=0.0, evaluation=0.0, peak_memory=None)
+    cost = record.cost and msgspec.structs.replace(
+        record.cost, train=0.0, method=0.0, evaluation=0.0, peak_memory=None, compilation=msgspec.UNSET
+    )
     curve = [msgspec.structs.replace(point, seconds=0.0) for point in record.curve]
     return msgspec.structs.replace(record, cost=cost, curve=curve, environment={})
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmark.records import FINISHED, BadRecord, Brief, decode_brief
+from benchmark.records import BadRecord, Brief, decode_brief, failed
 from benchmark.store import Store
 from benchmark.whereabouts import FOLDER, LIFE, PLAN, Cell, Life, Plan, Underway
 
@@ -91,7 +91,7 @@ class Reader:
             suite, problem, method, _ = path.parts[-4:]
             brief = self._brief(path)
             if brief is not None:
-                done = brief.status in FINISHED
+                done = not failed(brief.status)
                 counts = found.setdefault(suite, {})
                 counts[problem, method] = counts.get((problem, method), Count()) + Count(done=int(done), failed=int(not done))
         return found
@@ -153,14 +153,14 @@ def count(plan: Plan, underway: Iterable[Underway], known: dict[str, Brief]) -> 
     counts = {}
     for (problem, entrant), ids in cells.items():
         seconds = next((cost[key] for key in ((problem, entrant), (problem,), ()) if key in cost), None)
-        failed = sum(id_ in known and known[id_].status not in FINISHED for id_ in ids)
+        lost = sum(id_ in known and failed(known[id_].status) for id_ in ids)
         left = [id_ for id_ in ids if id_ not in known]
         under = [id_ for id_ in left if id_ in running]
         work = None if seconds is None else sum(max(0.0, seconds - (now - running.get(id_, now))) for id_ in left)
         counts[problem, entrant] = Count(
-            done=len(ids) - failed - len(left),
+            done=len(ids) - lost - len(left),
             running=len(under),
-            failed=failed,
+            failed=lost,
             missing=len(left) - len(under),
             work=work if left else 0.0,
         )

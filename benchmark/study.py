@@ -14,7 +14,7 @@ import tasks
 from benchmark import plan
 from benchmark.executors import Executor, Fault, Job, Outcome
 from benchmark.plan import Study
-from benchmark.records import FINISHED, BadRecord, RunRecord, TrialSpec
+from benchmark.records import BadRecord, RunRecord, TrialSpec, failed
 from benchmark.store import Store
 
 
@@ -54,7 +54,7 @@ def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = Fa
     todo: dict[str, TrialSpec] = {}
     for spec in specs:
         record = readable(spec, store)
-        if record is None or (retry_failed and record.status not in FINISHED):
+        if record is None or (retry_failed and failed(record.status)):
             todo[spec.id] = spec
     return list(todo.values())
 
@@ -126,11 +126,14 @@ def tune(
     watchers: Sequence[Watcher] = (),
     *,
     device: str = "cpu",
+    retry_failed: bool = False,
     retries: int = 0,
-) -> None:
+) -> Tally:
     """Runs what is missing of these tuning trials, and nothing after them."""
-    todo = missing(specs, store)
-    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, Tally())
+    tally = Tally()
+    todo = missing(specs, store, retry_failed=retry_failed)
+    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, tally)
+    return tally
 
 
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
@@ -177,7 +180,7 @@ def _run_stage(
             for record in _recorded(outcome, attempt):
                 store.save(record)
                 tally.ran += 1
-                if record.status not in FINISHED:
+                if failed(record.status):
                     tally.failed.append(record)
                 for watcher in watchers:
                     watcher.seen(record)
@@ -194,7 +197,8 @@ def _recorded(outcome: Outcome, attempt: int) -> tuple[RunRecord, ...]:
     from benchmark.trial import failure  # imports torch, which a study without faults has no need of here
 
     tried = f"; tried {attempt} times" if fault.machine and attempt > 1 else ""
-    return tuple(failure(spec, fault.status, fault.message + tried, fault.seconds) for spec in outcome.job.specs)
+    specs = outcome.job.specs
+    return tuple(failure(spec, fault.status, fault.message + tried, fault.seconds / len(specs)) for spec in specs)
 
 
 def name_of(specs: Sequence[TrialSpec]) -> str:

@@ -86,7 +86,8 @@ def _together(job: Job, device: str) -> tuple[RunRecord, ...]:
     except Exception as raised:  # noqa: BLE001 - as above, of all seeds
         errors |= {index: raised for index in range(len(runs)) if index not in errors}
     errors |= {index: seat.error for index, seat in seats.items() if seat.error is not None}
-    environment |= {"step": f"not compiled: {note.trouble}" if note.trouble else "compiled"}
+    if note.compile_seconds or note.trouble or any(seat.run.steps for seat in seats.values()):
+        environment |= {"step": f"not compiled: {note.trouble}" if note.trouble else "compiled"}
     peak = machine.peak_memory(device)
     records = []
     for index, run in enumerate(runs):

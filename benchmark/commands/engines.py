@@ -78,9 +78,14 @@ def _shown(why: Counter[str]) -> str:
 
 def _automatic(wanted: Study, store: Store, device: str, jobs: int, console: Console) -> Study:
     """Keeps what is recorded, measures the rest problem by problem."""
+    specs = [record.spec for record in store.scan().records if record.spec.suite == wanted.suite.name]
+    blocks = Counter(spec.together for spec in specs if isinstance(spec.together, int))
+    if blocks and wanted.together not in blocks:
+        wanted = replace(wanted, together=blocks.most_common(1)[0][0])
+        console.print(f"--engine auto: blocks of {wanted.together} seeds, as in the records", markup=False, highlight=False)
     stacked: set[Pair] = set()
     open_: set[Pair] = set()
-    tuned = study.records_of(plan.tuning(wanted), store)
+    tuned = study.tuned(wanted, store)
     pairs = {(entry.problem, entrant.label) for entry in wanted.suite.entries for entrant in wanted.entrants}
     alone = plan.evaluation(wanted, tuned)
     together = plan.evaluation(replace(wanted, vectorized=frozenset(pairs)), tuned)

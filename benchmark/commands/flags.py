@@ -12,6 +12,7 @@ from benchmark.errors import UsageError
 from benchmark.search import KINDS, Adaptive, Kind
 from benchmark.selection import RULES, Rule
 
+LARGEST = 2**31 - 1
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -23,6 +24,8 @@ def whole(flag: str, text: str, least: int) -> int:
     """
     if not (text.isascii() and text.isdecimal()) or int(text) < least:
         raise UsageError(f"{flag} is {text!r}; expected a whole number of {least} or more")
+    if int(text) > LARGEST:
+        raise UsageError(f"{flag} is {text!r}; expected a whole number from {least} to {LARGEST:,}")
     return int(text)
 
 

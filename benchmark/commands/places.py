@@ -16,6 +16,8 @@ class Wishes(Protocol):
     @property
     def executor(self) -> str: ...
     @property
+    def search(self) -> str: ...
+    @property
     def jobs(self) -> int: ...
     @property
     def timeout(self) -> float: ...
@@ -40,6 +42,9 @@ def resources(wishes: Wishes) -> Resources:
     for flag, value in only.items():
         if value is not None and wishes.executor != "ray":
             raise UsageError(f"{flag} {value} is for --executor ray only, not {wishes.executor}: add --executor ray, or leave it out")
+    for flag, value in only.items():
+        if value is not None and wishes.search == "optuna":
+            raise UsageError(f"{flag} {value} with --search optuna: an adaptive search runs on this machine; leave one of the two out")
     if wishes.address is not None:
         _check_address(wishes.address)
         reach(wishes.address)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,8 +77,8 @@ def run(request: Request) -> None:
     store = Store(request.results)
     if request.dry_run:
         wanted = planned(request, console)
-        _refuse_changed(wanted, store)
         wanted = engines.choose(wanted, request.engine, request.together, store, device, resources.jobs or 1, console)
+        _refuse_changed(wanted, store)
         _say_plan(wanted, store, retry_failed=bool(request.retry))
         return
     with Tracker(request.tracking, store, console) as tracker:
@@ -87,10 +87,12 @@ def run(request: Request) -> None:
 
 
 def _run(request: Request, store: Store, tracker: Tracker, resources: Resources, device: str, console: Console) -> None:
-    wanted = planned(request, console)
+    wanted = engines.choose(planned(request, console), request.engine, request.together, store, device, resources.jobs or 1, console)
     _refuse_changed(wanted, store)
-    wanted = engines.choose(wanted, request.engine, request.together, store, device, resources.jobs or 1, console)
-    trials = functools.partial(_trials, wanted, store)
+
+    def trials() -> list[TrialSpec]:
+        return _trials(wanted, store)  # of the study as it is by then
+
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
     tracker.begin(wanted)
     if wanted.budget > 1:
@@ -100,7 +102,7 @@ def _run(request: Request, store: Store, tracker: Tracker, resources: Resources,
         watchers: list[study.Watcher] = [progress, beacon, tracker]
         try:
             if wanted.kind in ADAPTIVE:
-                wanted = _explored(wanted, store, request, resources, device, progress)
+                wanted = _explored(wanted, store, request, resources, device, watchers)
             tally = study.run(wanted, store, pool, watchers, device=device, retry_failed=bool(request.retry), retries=request.retries)
         except KeyboardInterrupt:
             console.print(f"interrupted; what finished is in {escape(str(request.results))}: the same command goes on from there")
@@ -118,14 +120,17 @@ def _run(request: Request, store: Store, tracker: Tracker, resources: Resources,
     print_table(evaluated, [], "table", notes)
 
 
-def _explored(wanted: plan.Study, store: Store, request: Request, resources: Resources, device: str, progress: StudyProgress) -> plan.Study:
+def _explored(
+    wanted: plan.Study, store: Store, request: Request, resources: Resources, device: str, watchers: Sequence[study.Watcher]
+) -> plan.Study:
     """The study with the trials of its adaptive search: first the defaults, wherever trials run, then what Ray Tune makes of them."""
     from benchmark.explore import explored  # torch
 
     with executors.create(request.executor, resources) as pool:
         defaults = plan.defaults(wanted, "tune", plan.TUNING_SEED)
-        study.tune(defaults, wanted, store, pool, [progress], device=device, retries=request.retries)
-    return explored(wanted, store, resources.jobs or 1, [progress], device=device, timeout=request.timeout)
+        again = bool(request.retry)
+        study.tune(defaults, wanted, store, pool, watchers, device=device, retry_failed=again, retries=request.retries)
+    return explored(wanted, store, resources.jobs or 1, watchers, device=device, timeout=request.timeout, retries=request.retries)
 
 
 def planned(request: Request, console: Console) -> plan.Study:
@@ -168,11 +173,13 @@ def _trials(wanted: plan.Study, store: Store) -> list[TrialSpec]:
 
 def _key(wanted: plan.Study) -> str:
     entries = [(entry.problem, entry.seeds, entry.steps) for entry in wanted.suite.entries]
-    return key_of(wanted.suite.name, entries, [entrant.label for entrant in wanted.entrants], wanted.budget)
+    entrants = [entrant.label for entrant in wanted.entrants]
+    engine = (wanted.together, sorted(wanted.vectorized)) if wanted.vectorized else ()
+    return key_of(wanted.suite.name, entries, entrants, wanted.budget, wanted.kind, wanted.seed, wanted.rule, engine)
 
 
 def _refuse_changed(wanted: plan.Study, store: Store) -> None:
-    for name, count in study.changed_sources(plan.evaluation(wanted), wanted.sources, store).items():
+    for name, count in study.changed_sources(_trials(wanted, store), wanted.sources, store).items():
         source = registry.find(name)
         remedy = source.remedy if source else "start anew"
         raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark import selection
 from benchmark.plan import Study
-from benchmark.records import FINISHED, PROTOCOL, RunRecord
+from benchmark.records import PROTOCOL, RunRecord, failed
 from benchmark.table import Table
 
 Cell = str | float | int | None
@@ -42,6 +42,11 @@ def configuration(study: Study) -> dict[str, Any]:
         },
         "seeds": max(entry.seeds for entry in study.suite.entries),
         "budget": study.budget,
+        "search": study.kind,
+        "study_seed": study.seed,
+        "selection_rule": study.rule,
+        "vectorized": sorted(f"{problem}: {entrant}" for problem, entrant in study.vectorized),
+        "together": study.together if study.vectorized else None,
         "versions": versions(),
     }
 
@@ -68,6 +73,8 @@ def row(record: RunRecord) -> dict[str, Cell]:
         "seed": spec.seed,
         "role": spec.role,
         "configuration": spec.trial,
+        "search": spec.search if isinstance(spec.search, str) else "",
+        "engine": spec.engine if isinstance(spec.engine, str) else "eager",
         "learning_rate": spec.learning_rate,
         "status": record.status,
         "score": selection.loss_of(record),
@@ -96,7 +103,7 @@ def trials(records: Sequence[RunRecord]) -> tuple[list[str], list[list[Cell]]]:
 def summary(records: Sequence[RunRecord], table: Table | None) -> dict[str, Any]:
     """How the study stands: trials by status, and the best row of its table."""
     counts = Counter(record.status for record in records)
-    finished = sum(count for status, count in counts.items() if status in FINISHED)
+    finished = sum(count for status, count in counts.items() if not failed(status))
     found: dict[str, Any] = {
         "trials/done": finished,
         "trials/failed": len(records) - finished,

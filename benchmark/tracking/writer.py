@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from benchmark import table, views
-from benchmark.records import FINISHED, RunRecord
+from benchmark.records import RunRecord, failed
 from benchmark.table import Table
 from benchmark.tracking import Options, content, folder
 from benchmark.tracking.ledger import Ledger, digest
@@ -148,7 +148,7 @@ class Writer:
         found |= {"score": content.row(record)["score"], "seconds": content.seconds(record)}
         found |= {f"{split}/{key}": value for split in ("validation", "test") for key, value in getattr(record, split).items()}
         run.summary.update(found | {f"events/{name}": count for name, count in record.events.items()})
-        run.finish(exit_code=int(record.status not in FINISHED))
+        run.finish(exit_code=int(failed(record.status)))
 
     def _init(self, run_id: str, **facts: Any) -> Any:
         o = self._options

@@ -46,8 +46,13 @@ def pays(wanted: Study, entry: tasks.Entry, entrants: Sequence[Entrant], device:
     from benchmark.machine import resolve_device
     from benchmark.trial import one_thread
 
+    if device == "cuda" and not torch.cuda.is_available():  # a cluster may have what this machine lacks
+        return Verdict(frozenset(), "one by one (there is no GPU here to measure on)")
     with one_thread(), torch.random.fork_rng(devices=[]):
-        return _Measurement(wanted, entry, resolve_device(device), jobs).verdict(entrants)
+        try:
+            return _Measurement(wanted, entry, resolve_device(device), jobs).verdict(entrants)
+        except Exception as error:  # noqa: BLE001 - a user's method may raise anything, which is then the outcome of its trials
+            return Verdict(frozenset(), f"one by one (measuring raised {type(error).__name__})")
 
 
 class _Measurement:

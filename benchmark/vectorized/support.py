@@ -55,7 +55,10 @@ def check(problem: tasks.Problem, method: str, hyperparameters: Mapping[str, Val
     card = problem.card
     count = len(card.tasks)
     kinds = [task.kind for task in card.tasks]
-    built = methods.create(method, count, kinds=kinds, initial_losses=[1.0] * count, prior_losses=[1.0] * count, **hyperparameters)  # type: ignore[arg-type]
+    try:
+        built = methods.create(method, count, kinds=kinds, initial_losses=[1.0] * count, prior_losses=[1.0] * count, **hyperparameters)  # type: ignore[arg-type]
+    except Exception as error:  # a user's method may raise anything, which is then the outcome of its trials
+        raise Unsupported(f"{method} cannot be built") from error
     return kind_of(built)
 
 

@@ -111,7 +111,8 @@ class GramianMethod(GradientMethod):
         For a caller who takes the gradients and makes the update: float64 on the host, solved at every call, whatever ``every`` says. Not
         finite in: nan out, state untouched.
         """
-        weights = self._solve(self._host(gramian, losses), [1.0] * self.num_tasks)
+        with torch.enable_grad():  # as in backward
+            weights = self._solve(self._host(gramian, losses), [1.0] * self.num_tasks).detach()
         self._took({"shared": "rows"}.get(self.where, self.where), self.num_tasks if self.where == "shared" else 1)
         return weights if self.priority is None else weights * torch.tensor(self.priority, dtype=torch.float64)
 

@@ -71,7 +71,9 @@ class LossMethod(Method):
         if self.reforward or self.scale == "grad_norm":
             what = "the losses after the step" if self.reforward else "gradients, for scale='grad_norm'"
             raise MethodError(f"{self.card.name} needs {what}: call backward(losses, ...) in place of weigh(losses)")
-        weights: Tensor = self._protected(self._derivatives, losses, self._total(losses))
+        with torch.enable_grad():  # an objective alone is differentiated
+            weights: Tensor = self._protected(self._derivatives, losses, self._total(losses))
+        weights = weights.detach()
         factor = 1.0 if self.scale == "native" else self._factor()
         if factor != 1.0:
             weights = weights * factor

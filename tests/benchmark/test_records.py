@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from benchmark.records import BadRecord, Cost, MetricInfo, RunRecord, TrialSpec, check, decode, encode
+from benchmark.records import BadRecord, Cost, MetricInfo, RunRecord, Status, TrialSpec, check, decode, encode, failed, same
 
 SPEC: dict[str, Any] = {
     "suite": "toy",
@@ -127,6 +127,20 @@ def test_the_order_of_hyperparameters_does_not_change_the_id() -> None:
 def test_a_record_survives_the_trip() -> None:
     record = make({"error": 0.25, "accuracy": 0.5}, hyperparameters={"alpha": 1.5, "n": 2, "on": True, "mode": "x"}, entrant="equal(n=2)")
     assert decode(encode(record)) == record
+
+
+def test_the_clock_and_the_place_make_no_other_record() -> None:
+    cost = Cost(train=1.0, method=2.0, evaluation=3.0, steps=5, backward_passes=5, peak_memory=7, compilation=9.0)
+    record = make({"error": 0.25})
+    slow = msgspec.structs.replace(record, cost=cost, environment={"host": "a"})
+    fast = msgspec.structs.replace(record, cost=Cost(train=0.1, method=0.2, evaluation=0.3, steps=5, backward_passes=5))
+    assert same(slow, fast)
+    assert not same(slow, msgspec.structs.replace(fast, cost=Cost(train=0.1, method=0.2, evaluation=0.3, steps=6, backward_passes=5)))
+
+
+def test_what_a_scheduler_stopped_did_not_fail() -> None:
+    statuses = get_args(Status)
+    assert [status for status in statuses if failed(status)] == ["diverged", "oom", "timeout", "error"]
 
 
 def test_a_tuning_record_carries_no_test_metrics() -> None:

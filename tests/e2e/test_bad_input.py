@@ -31,6 +31,12 @@ CASES = {
     "unknown device": (["run", "--suite", "smoke", "--device", "gpu"], "'gpu'", "auto, cpu, cuda"),
     "unknown retry": (["run", "--suite", "smoke", "--retry", "fialed"], "'fialed'", "did you mean 'failed'"),
     "no seeds": (["run", "--suite", "smoke", "--seeds", "0"], "--seeds", "0"),
+    "a study seed beyond counting": (["run", "--suite", "smoke", "--study-seed", "9" * 30], "--study-seed", "2,147,483,647"),
+    "an exploration on a cluster": (
+        ["run", "--suite", "smoke", "--executor", "ray", "--address", "127.0.0.1:9", "--search", "optuna", "--budget", "2"],
+        "--address",
+        "--search optuna",
+    ),
     "no budget": (["run", "--suite", "smoke", "--budget", "none"], "--budget", "none"),
     "negative jobs": (["run", "--suite", "smoke", "--jobs", "-1"], "--jobs", "-1"),
     "no time": (["run", "--suite", "smoke", "--timeout", "0"], "--timeout", "0"),

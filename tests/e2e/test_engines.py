@@ -106,3 +106,37 @@ def test_both_engines_give_one_distribution_of_test_metrics(cli: Cli, tmp_path: 
         differences = [a - b for a, b in zip(alone, together, strict=True)]
         error = statistics.stdev(differences) / 20**0.5
         assert abs(statistics.mean(differences)) <= max(3 * error, 1e-3 * abs(statistics.mean(alone))), key
+
+
+MINE = """
+import methods
+
+@methods.register(methods.Card(name="mine", version=1, title="", paper="", year=2026, family="loss", equation=""))
+class Mine(methods.LossMethod):
+    {body}
+"""
+OBJECTIVE = "def objective(self, losses):\n        return losses.sum()"
+
+
+def test_a_users_objective_is_trained_together_and_its_changed_file_refused(cli: Cli, tmp_path: Path) -> None:
+    file, method = suite(tmp_path, "wine", 2, 4), tmp_path / "mine.py"
+    method.write_text(MINE.format(body=OBJECTIVE), encoding="utf-8")
+    command = ("run", "--suite", file, "--methods", method, "--no-baselines", "--engine", "vectorized", "--together", 2)
+    command += ("--executor", "inline", "--results", tmp_path / "results")
+    ran = cli(*command)
+    assert ran.returncode == 0, ran.stderr
+    assert {record.status for record in Store(tmp_path / "results").scan().records} == {"ok"}
+    method.write_text(MINE.format(body=OBJECTIVE.replace("sum()", "sum() * 2")), encoding="utf-8")
+    again = cli(*command, "--seeds", 4)
+    assert again.returncode == 2
+    assert "mine is not what it was when 2 of its records were made" in again.stderr
+
+
+def test_a_method_that_cannot_be_built_is_a_record_and_not_the_end_of_the_study(cli: Cli, tmp_path: Path) -> None:
+    file, method = suite(tmp_path, "wine", 1, 2), tmp_path / "mine.py"
+    method.write_text(MINE.format(body="def setup(self):\n        raise OSError('no such thing')\n    " + OBJECTIVE), encoding="utf-8")
+    command = ("run", "--suite", file, "--methods", f"{method},equal", "--no-baselines", "--engine", "auto", "--executor", "inline")
+    ran = cli(*command, "--results", tmp_path / "results")
+    assert ran.returncode == 0, ran.stderr
+    statuses = {record.spec.method: record.status for record in Store(tmp_path / "results").scan().records}
+    assert statuses == {"mine": "error", "equal": "ok"}

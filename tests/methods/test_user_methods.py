@@ -148,3 +148,26 @@ def test_a_hyperparameter_that_hides_something_is_refused(name: str) -> None:
 
     with pytest.raises(methods.MethodError, match=f"hiding: hyperparameter '{name}' would hide .*: rename it"):
         methods.get("hiding")(2)
+
+
+def test_a_method_that_is_differentiated_answers_where_gradients_are_off() -> None:
+    @methods.register(card("product", "loss"))
+    class Product(methods.LossMethod):
+        def objective(self, losses: Tensor) -> Tensor:
+            return losses.prod()
+
+    @methods.register(card("flattest", "gramian"))
+    class Flattest(methods.GramianMethod):
+        def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
+            w = torch.full_like(losses, 0.5, requires_grad=True)
+            (slope,) = torch.autograd.grad(w @ gramian @ w, w)
+            return slope
+
+    losses, gramian = torch.tensor([2.0, 3.0]), torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    with torch.no_grad():
+        by_losses = methods.create("product", 2).weigh(losses)  # type: ignore[attr-defined]
+        by_gramian = methods.create("flattest", 2).weigh(gramian, losses)  # type: ignore[attr-defined]
+    assert by_losses.tolist() == [3.0, 2.0]
+    assert by_gramian.tolist() == [2.0, 1.0]
+    assert not by_losses.requires_grad
+    assert not by_gramian.requires_grad
