@@ -61,14 +61,14 @@ class Study:
     found: tuple[TrialSpec, ...] = ()
     """The tuning trials of an adaptive search, which cannot be planned."""
 
-    @property
-    def search(self) -> Search:
-        return Search(self.budget, self.kind, self.seed, self.rule)
-
     together: int = 10
     """Seeds that are trained in one pass, where any are."""
     vectorized: frozenset[tuple[str, str]] = frozenset()
     """Problems and entrants (by label) whose evaluation seeds are trained together; all others are trained one by one."""
+
+    @property
+    def search(self) -> Search:
+        return Search(self.budget, self.kind, self.seed, self.rule)
 
 
 def choose_methods(requested: str, *, baselines: bool = True) -> tuple[list[str], tuple[str, ...]]:
