@@ -205,7 +205,7 @@ def prepare(
 def leaderboard(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
     output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",
-    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the largest made.")] = "",
+    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the most that all had.")] = "",
     search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
     study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
     selection_rule: SelectionRule = RULE,
@@ -288,10 +288,22 @@ def plot(
     if name == "sensitivity":
         from benchmark.commands.sensitivity import sensitivity
 
+        flags.unused(
+            "plot sensitivity trains nothing",
+            {
+                "--set": settings,
+                "--steps": steps,
+                "--seeds": seeds,
+                "--data-dir": data_dir,
+                "--offline": offline,
+                "--device": device != "auto",
+            },
+        )
         sensitivity(of, methods=methods, suite=suite, problems=problem or [], results=results, out=out)
         return
+    flags.unused(f"plot {name} reads no records", {"--suite": suite, "--problem": problem})
     if of:
-        flags.one_of("plot", name, ["sensitivity"])
+        flags.only_after_sensitivity(name, of)
     from benchmark.commands.plot import plot as execute
 
     execute(

@@ -103,12 +103,10 @@ def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Ru
         settings: dict[object, set[str]] = {}
         doubled = []
         for seed, of_seed in groupby(of_entrant, key=lambda record: record.spec.seed):
-            choices: dict[object, list[RunRecord]] = {}
-            for record in of_seed:  # a run that failed before it knew its task stands for itself
-                choices.setdefault((tuple(record.trained) or record.id) if entrant in partial else None, []).append(record)
+            choices = alternatives(of_seed, entrant in partial)
             if any(len(same) > 1 for same in choices.values()):
                 doubled.append(seed)
-            chosen = {key: min(same, key=_precedence) for key, same in choices.items()}
+            chosen = {key: same[0] for key, same in choices.items()}
             for key, record in chosen.items():
                 spec = record.spec
                 if spec.engine is not msgspec.UNSET:
@@ -123,6 +121,14 @@ def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Ru
     if stacked:
         notes.append(f"{label}: seeds of {', '.join(sorted(stacked))} were trained together: a step time is a share of the pass")
     return runs, metrics, notes
+
+
+def alternatives(of_seed: Iterable[RunRecord], partial: bool) -> dict[object, list[RunRecord]]:
+    """The records of one entrant and seed by what they trained, where each trains a part of it; of several, the first is shown."""
+    found: dict[object, list[RunRecord]] = {}
+    for record in sorted(of_seed, key=_precedence):  # a run that failed before it knew its task stands for itself
+        found.setdefault((tuple(record.trained) or record.id) if partial else None, []).append(record)
+    return found
 
 
 def _precedence(record: RunRecord) -> tuple[bool, bool, str]:

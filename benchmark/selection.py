@@ -5,6 +5,7 @@ Test metrics are not in a tuning record at all, and no other record is looked at
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ def origin(spec: TrialSpec) -> tuple[str, int]:
     """What proposed the configuration of a trial above 0, and with which seed."""
     kind = "quasi-random" if spec.search is UNSET else spec.search
     return kind, 0 if spec.study_seed is UNSET else spec.study_seed
+
+
+def pinned(spec: TrialSpec) -> set[str]:
+    """Names in the entrant's label: they are given, and not searched."""
+    return set(re.findall(r"(\w+)=", spec.entrant.removeprefix(spec.method)))
 
 
 def group(spec: TrialSpec) -> Key:
@@ -204,7 +210,10 @@ def shown(records: Iterable[RunRecord], search: Search) -> tuple[list[RunRecord]
         notes.append(f"{count} records of adaptive searches left out, as their budgets are not equal: {', '.join(names)}")
     lost = sorted({record.spec.entrant for record in evaluated} - {record.spec.entrant for record in kept})
     if lost:
-        notes.append(f"no row for {', '.join(lost)}: their records belong to another search (--budget, --search, --selection-rule)")
+        notes.append(
+            f"no row for {', '.join(lost)}: what this search chose of them was not evaluated (another search: --budget, --search, "
+            "--study-seed, --selection-rule; evaluate this one's choice: python -m benchmark sweep with its --budget)"
+        )
     return kept, notes
 
 
@@ -216,7 +225,10 @@ def describe(search: Search, choices: Iterable[Choice]) -> list[str]:
         f"published defaults. Selection rule: {search.rule}, the {RULES[search.rule]}; validation split only, on a seed of its own"
     ]
     if search.kind in ADAPTIVE:
-        notes.append(f"explored by {search.kind}: not a comparison at equal budgets, and no leaderboard shows these rows")
+        notes.append(
+            f"explored by {search.kind}: not a comparison at equal budgets. No leaderboard shows a configuration that {search.kind} "
+            "proposed; where the published defaults won, their runs are those of any other study, and leaderboards show them"
+        )
     others: dict[str, set[str]] = {}
     for choice in choices:
         if choice.rule != search.rule:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,9 +13,9 @@ from benchmark import selection, statistics, table
 from benchmark.errors import UsageError
 from benchmark.plan import UNIVERSAL
 from benchmark.records import FINISHED, RunRecord, TrialSpec, Value
-from benchmark.runs import one_setting, place
+from benchmark.runs import alternatives, one_setting, place
 from benchmark.search import RATE
-from benchmark.selection import Search
+from benchmark.selection import Search, pinned
 from benchmark.table import Estimate
 
 TEST_DELTA = "test Δm %"
@@ -74,8 +73,10 @@ def panels(records: Iterable[RunRecord], card: methods.Card, name: str) -> list[
     Evaluation runs are preferred, of pinned values (a grid); where there are none, tuning trials are shown on validation scores.
 
     Raises:
-        UsageError: no records of the method, or all with the same value.
+        UsageError: no records of the method, or all with the same value, or ``task`` of a method that trains every task alone.
     """
+    if card.per_task and name == "task":
+        raise UsageError(f"{card.name}.task: every task is trained alone, so a score is of all of them and there is none against one")
     records = list(records)
     mine = [record for record in records if record.spec.method == card.name]
     command = f"python -m benchmark sweep --methods {card.name} --set {card.name}.{name}=V,V,V"
@@ -115,9 +116,10 @@ def _evaluated(members: Sequence[RunRecord], card: methods.Card, name: str) -> P
     cells = {row.entrant: row.cells[label] for row in built.rows}
     lines: dict[_Rest, list[Mark]] = {}
     for entrant in sorted({record.spec.entrant for record in shown if record.spec.method == card.name}):
-        runs, _ = one_setting(label, [record for record in shown if record.spec.entrant == entrant])
+        alike, _ = one_setting(label, [record for record in shown if record.spec.entrant == entrant])
+        runs = _of_seeds(alike, card.per_task)
         spec = runs[0].spec
-        value, searched, pins = value_of(spec, name), selection.group(spec) in chosen, _pinned(spec)
+        value, searched, pins = value_of(spec, name), selection.group(spec) in chosen, pinned(spec)
         if value is None or (searched and name not in pins):
             continue
         others = {RATE: spec.learning_rate, **spec.hyperparameters}
@@ -145,7 +147,7 @@ def _get(rest: _Rest, name: str) -> Value | None:
 
 def _tuned(members: Sequence[RunRecord], card: methods.Card, name: str) -> Panel | None:
     """Tuning trials of the largest search, each by its validation score."""
-    mine = [r for r in members if r.spec.method == card.name and r.spec.role == "tune" and name not in _pinned(r.spec)]
+    mine = [r for r in members if r.spec.method == card.name and r.spec.role == "tune" and name not in pinned(r.spec)]
     search = selection.largest(mine)
     mine = [record for record in mine if search.holds(record.spec)]
     if not mine:
@@ -183,6 +185,14 @@ def _configuration(record: RunRecord) -> tuple[str, int]:
     return record.spec.entrant, record.spec.trial
 
 
+def _of_seeds(records: Iterable[RunRecord], partial: bool) -> list[RunRecord]:
+    """One record a seed (and task, where each is trained alone): that which a table shows, where there are several."""
+    seeds: dict[int, list[RunRecord]] = {}
+    for record in records:
+        seeds.setdefault(record.spec.seed, []).append(record)
+    return [same[0] for of_seed in seeds.values() for same in alternatives(of_seed, partial).values()]
+
+
 def _losses(runs: Sequence[RunRecord]) -> list[float]:
     """The normalised loss of every seed whose runs all finished; of single-task training, the mean over its tasks."""
     found = []
@@ -204,14 +214,9 @@ def _loss(runs: Sequence[RunRecord]) -> Estimate:
     return Estimate(float(interval.value[0]), *ends)
 
 
-def _pinned(spec: TrialSpec) -> set[str]:
-    """Names in the entrant's label."""
-    return set(re.findall(r"(\w+)=", spec.entrant.removeprefix(spec.method)))
-
-
 def _default(members: Sequence[RunRecord], card: methods.Card, name: str) -> Value | None:
     if name == RATE:  # the suite's: that of any run in which nobody set it
-        rates = [r.spec.learning_rate for r in members if r.spec.trial == 0 and RATE not in _pinned(r.spec)]
+        rates = [r.spec.learning_rate for r in members if r.spec.trial == 0 and RATE not in pinned(r.spec)]
         return rates[0] if rates else None
     return UNIVERSAL[name].default if name in UNIVERSAL else card.resolve({}).get(name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import methods as registry
@@ -63,6 +63,19 @@ def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         words = ", ".join(word for word in allowed if word)
         raise UsageError(f"{what} is {value!r}; expected one of {words}{registry.suggestion(value, allowed)}")
+
+
+def unused(why: str, given: Mapping[str, object]) -> None:
+    """Raises UsageError for the first of these flags that has a value: it would be ignored."""
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag} does not go with this: {why}; leave it out")
+
+
+def only_after_sensitivity(name: str, of: str) -> None:
+    """Raises UsageError: ``plot NAME OF`` where NAME is something to train."""
+    hint = registry.suggestion(name, ["sensitivity"])
+    raise UsageError(f"plot {name} {of}: a second argument goes with sensitivity only{hint} (python -m benchmark plot sensitivity {of})")
 
 
 def search_kind(text: str) -> Kind:

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 from test_records import make
 
-from benchmark import plan
+import methods
+from benchmark import budgets, plan
 from benchmark.records import BadRecord, MetricInfo, Point, RunRecord, check
 from benchmark.selection import Search, choose, group, largest, shown
 
@@ -180,4 +181,53 @@ def test_what_an_adaptive_search_made_is_in_no_table_of_equal_budgets(kind: str)
     assert picked(records, 100, kind=own.kind, rule=own.rule) == {"equal": 1}
     kept, notes = shown(records, own)
     assert kept == evaluated[1:2]
-    assert any("not a comparison at equal budgets" in note for note in notes)
+    assert any(
+        "not a comparison at equal budgets" in note and f"No leaderboard shows a configuration that {kind}" in note for note in notes
+    )
+
+
+def searched(entrant: str, budget: int, **fields: Any) -> list[RunRecord]:
+    """What a search of this budget leaves: its trials, and evaluations of its first and last."""
+    scores = {"error": 0.5, "accuracy": 0.5}
+    tuning = [tuned(trial, 1.0 - trial / 100, entrant=entrant, **fields) for trial in range(budget)]
+    return [*tuning, *(make(test=scores, entrant=entrant, trial=trial, **fields) for trial in sorted({0, budget - 1}))]
+
+
+def test_by_default_a_table_is_of_the_largest_budget_that_all_who_were_searched_had() -> None:
+    records = [*searched("gradnorm", 8), *searched("gradnorm", 2), *searched("pcgrad", 2), *searched("equal", 2), *searched("rlw", 1)]
+    records = list({record.id: record for record in records}.values())
+    search = budgets.common(records)
+    assert search == Search(2)
+    kept, _ = shown(records, search)
+    assert {record.spec.entrant: record.spec.trial for record in kept} == {"gradnorm": 1, "pcgrad": 1, "equal": 1, "rlw": 0}
+    sizes = budgets.sizes(records, search)
+    more, never = budgets.notes(sizes, search, kept, asked=False)
+    assert "compared: gradnorm; --budget 8 shows" in more
+    assert never == "unequal budgets: never searched, shown with the published defaults: rlw"
+    asked = Search(8)
+    kept, _ = shown(records, asked)
+    assert {record.spec.entrant: record.spec.trial for record in kept} == {"gradnorm": 7, "pcgrad": 1, "equal": 1, "rlw": 0}
+    fewer, never = budgets.notes(sizes, asked, kept, asked=True)
+    assert fewer == "unequal budgets: searched 2 of 8: equal, pcgrad"
+    assert budgets.notes(sizes, Search(1), kept, asked=True) == []
+
+
+def test_equal_budgets_need_no_note_and_one_problem_may_have_had_more() -> None:
+    records = [*searched("gradnorm", 4), *searched("equal", 4)]
+    assert budgets.common(records) == Search(4)
+    assert budgets.notes(budgets.sizes(records, Search(4)), Search(4), records, asked=False) == []
+    records += [*searched("equal", 2, problem="wine"), *searched("gradnorm", 2, problem="wine")]
+    assert budgets.common(records) == Search(2)
+    (note,) = budgets.notes(budgets.sizes(records, Search(2)), Search(2), records, asked=False)
+    assert "compared: equal on digits, gradnorm on digits; --budget 4" in note
+    assert budgets.common([*searched("gradnorm", 8, search="grid"), *records]) == Search(2)
+    assert budgets.common([]) == Search(1)
+
+
+def test_a_space_with_nothing_left_to_try_has_had_any_budget() -> None:
+    """Its trials are fewer than the budget, as what repeats is not run."""
+    fixed = "equal(learning_rate=0.001)"
+    records = [*searched("gradnorm", 4), *searched(fixed, 1)]
+    records = [replace(r, spec=replace(r.spec, method_version=methods.card(r.spec.method).version)) for r in records]
+    assert budgets.sizes(records, Search(4)) == {("gradnorm", "digits"): 4, (fixed, "digits"): 4}
+    assert budgets.common(records) == Search(4)

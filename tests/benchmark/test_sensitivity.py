@@ -75,6 +75,14 @@ def test_without_single_task_training_the_score_is_the_validation_loss() -> None
     assert panel.lines[0].label == ""
 
 
+def test_a_seed_with_a_record_of_either_engine_counts_once_as_in_the_table() -> None:
+    """The one trained alone is shown, and one that finished before one that failed."""
+    records = [evaluated(alpha, 1.0, seed, loss=alpha + seed) for alpha in (0.5, 1.5) for seed in range(2)]
+    stacked: dict[str, Any] = {"engine": "vectorized", "together": 10}
+    doubled = [evaluated(0.5, 9.0, 0, loss=9.0, **stacked), evaluated(1.5, 9.0, 1, status="diverged", **stacked)]
+    assert panels([*doubled, *records], GRADNORM, "alpha") == panels(records, GRADNORM, "alpha")
+
+
 def test_failed_runs_are_marked_and_have_no_interval() -> None:
     records = [record for record in grid() if record.spec.learning_rate == 1e-3]
     records += [evaluated(9.0, 1.0, 0), *(evaluated(9.0, 1.0, seed, status="diverged") for seed in (1, 2))]
@@ -163,6 +171,13 @@ def test_the_command_draws_from_records_alone(
         (["gradnrm.alpha"], ["'gradnrm'", "did you mean 'gradnorm'"]),
         (["gradnorm.alfa"], ["'alfa'", "did you mean 'alpha'"]),
         (["mgda.solver"], ["no records of mgda", "--set mgda.solver="]),
+        (["single_task.task"], ["single_task.task", "trained alone"]),
+        (["gradnorm.alpha", "--steps", "3"], ["--steps", "trains nothing"]),
+        (["gradnorm.alpha", "--seeds", "3"], ["--seeds", "trains nothing"]),
+        (["gradnorm.alpha", "--set", "gradnorm.alpha=1"], ["--set", "trains nothing"]),
+        (["gradnorm.alpha", "--device", "cpu"], ["--device", "trains nothing"]),
+        (["gradnorm.alpha", "--data-dir", "."], ["--data-dir", "trains nothing"]),
+        (["gradnorm.alpha", "--offline"], ["--offline", "trains nothing"]),
         (["gradnorm.lr"], ["gradnorm.lr", "there is 0.025"]),
         (["gradnorm.alpha", "--problem", "wine"], ["no records of wine", "toy/digits"]),
         (["gradnorm.alpha", "--suite", "mixed"], ["no records of mixed", "toy/digits"]),

@@ -86,6 +86,8 @@ def test_the_same_run_gives_the_same_picture(tmp_path: Path, capsys: pytest.Capt
         (["digits", "--out", "digits.jpeg"], ["digits.jpeg", ".png, .svg"]),
         (["digits", "--out", "no/such/folder.png"], ["no/such", "no folder"]),
         (["digits", "--data-dir", "nowhere"], ["--data-dir", "nowhere"]),
+        (["wine", "gradnorm.alpha"], ["plot wine gradnorm.alpha", "sensitivity only", "plot sensitivity gradnorm.alpha"]),
+        (["wine", "--suite", "mixed"], ["--suite", "reads no records"]),
         (["two_objective", "--methods", "prior_loss"], ["prior_loss", "prior_losses"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,

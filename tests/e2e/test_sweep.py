@@ -113,6 +113,34 @@ def test_a_method_swept_without_baselines_is_chosen_against_those_that_are_recor
     assert all(row["complete"] for row in found["rows"])
 
 
+def test_unequal_budgets_enter_no_table_without_a_word(swept: Path, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(swept / "results", folder)
+    before = board(capsys, folder)
+    sweep(capsys, swept, folder, "--budget", 6, "--no-baselines")
+    after = board(capsys, folder)
+    assert after["rows"] == before["rows"]
+    assert any("compared: gradnorm; --budget 6 shows" in note for note in after["notes"])
+    assert not any("unequal" in note for note in after["notes"])
+    asked = board(capsys, folder, "--budget", "6")
+    assert any(note == "unequal budgets: searched 4 of 6: equal, rlw, single_task" for note in asked["notes"])
+
+
+def test_tuning_records_alone_make_no_empty_table(swept: Path, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(swept / "results", folder)
+    for record in Store(folder).scan().records:
+        if record.spec.role == "eval":
+            next(folder.rglob(f"{record.id}.json")).unlink()
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(["leaderboard", "--results", str(folder)])
+    said = capsys.readouterr()
+    assert (exit_.value.code, said.out, len(said.err.splitlines())) == (2, "", 1)
+    assert all(
+        part in said.err for part in ("nothing to rank", "'tiny'", "24 records", "python -m benchmark sweep --suite tiny --budget 4")
+    )
+
+
 def test_a_grid_of_pinned_values_is_one_command(tmp_path: Path, capsys: Capture) -> None:
     """GradNorm's α (4 values) x 3 learning rates x 5 seeds: 60 trials, beside 25 of the baselines."""
     grid = ["--set", "gradnorm.alpha=0.12,0.5,1.5,3", "--set", "gradnorm.learning_rate=3e-4,1e-3,3e-3"]
