@@ -16,6 +16,9 @@ from benchmark.store import Store
 
 NAMES = ("auto", "eager", "vectorized")
 
+FEW = 8_000
+"""Steps a worker below which nothing is measured: training small networks so long takes about as long as measuring does."""
+
 Pair = tuple[str, str]
 """A problem and the label of an entrant."""
 
@@ -99,13 +102,23 @@ def _automatic(wanted: Study, store: Store, device: str, jobs: int, console: Con
             stacked.add(pair)
         elif not found:
             open_.add(pair)
-    if open_:
-        from benchmark.vectorized.choice import pays  # imports torch
+    for entry in wanted.suite.entries:
+        entrants = [entrant for entrant in wanted.entrants if (entry.problem, entrant.label) in open_]
+        steps = sum(entry.seeds * entry.steps * _times(entry, entrant) for entrant in entrants) // jobs
+        if 0 < steps < FEW:
+            _say(console, entry, f"one by one (about {steps:,} steps, over before one is compiled)")
+        elif entrants:
+            from benchmark.vectorized.choice import pays  # imports torch
 
-        for entry in wanted.suite.entries:
-            entrants = [entrant for entrant in wanted.entrants if (entry.problem, entrant.label) in open_]
-            if entrants:
-                verdict = pays(wanted, entry, entrants, device, jobs)
-                stacked |= {(entry.problem, label) for label in verdict.vectorized}
-                console.print(f"--engine auto, {entry.problem}: {verdict.reason}", markup=False, highlight=False, soft_wrap=True)
+            verdict = pays(wanted, entry, entrants, device, jobs)
+            stacked |= {(entry.problem, label) for label in verdict.vectorized}
+            _say(console, entry, verdict.reason)
     return replace(wanted, vectorized=frozenset(stacked))
+
+
+def _times(entry: tasks.Entry, entrant: Entrant) -> int:
+    return len(tasks.problem(entry.problem).card.tasks) if entrant.card.per_task else 1
+
+
+def _say(console: Console, entry: tasks.Entry, reason: str) -> None:
+    console.print(f"--engine auto, {entry.problem}: {reason}", markup=False, highlight=False, soft_wrap=True)

@@ -64,7 +64,7 @@ def test_auto_leaves_a_short_study_alone_says_so_and_goes_on_as_it_began(cli: Cl
     command = ("run", "--suite", file, "--methods", "equal", "--no-baselines", "--results", tmp_path / "results", "--executor", "inline")
     ran = cli(*command, "--engine", "auto")
     assert ran.returncode == 0, ran.stderr
-    assert "--engine auto, wine: one by one (about 0 s of training, less than compiling takes)" in ran.stderr
+    assert "--engine auto, wine: one by one (about" in ran.stderr
     assert all(record.spec.engine != "vectorized" for record in Store(tmp_path / "results").scan().records)
     again = cli(*command, "--engine", "auto")
     assert "0 trials run, 2 already recorded" in again.stderr
@@ -135,8 +135,9 @@ def test_a_users_objective_is_trained_together_and_its_changed_file_refused(cli:
 def test_a_method_that_cannot_be_built_is_a_record_and_not_the_end_of_the_study(cli: Cli, tmp_path: Path) -> None:
     file, method = suite(tmp_path, "wine", 1, 2), tmp_path / "mine.py"
     method.write_text(MINE.format(body="def setup(self):\n        raise OSError('no such thing')\n    " + OBJECTIVE), encoding="utf-8")
-    command = ("run", "--suite", file, "--methods", f"{method},equal", "--no-baselines", "--engine", "auto", "--executor", "inline")
+    command = ("run", "--suite", file, "--methods", f"{method},equal", "--no-baselines", "--engine", "vectorized", "--executor", "inline")
     ran = cli(*command, "--results", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr
+    assert "trained one by one: 1 of 2 (mine cannot be built: 1)" in ran.stderr
     statuses = {record.spec.method: record.status for record in Store(tmp_path / "results").scan().records}
     assert statuses == {"mine": "error", "equal": "ok"}
