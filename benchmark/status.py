@@ -77,6 +77,10 @@ class State:
         return None if count.work is None else count.work / max(1, min(self.plan.jobs, count.left))
 
 
+TICK = 0.1
+"""Seconds by which a file's time may lag behind the clock."""
+
+
 class Reader:
     """Reads a store again and again, each record once for as long as its file does not change."""
 
@@ -111,7 +115,12 @@ class Reader:
             return []
         index = Store(self.root).index()
         records = {id_: self._brief(path) for id_, path in index.items()}
-        known = {id_: brief for id_, brief in records.items() if brief is not None and brief.id == id_}
+        since = {id_: each.since for key, life in lives.items() if alive[key] for each in life.underway for id_ in each.trials}
+        known = {
+            id_: brief
+            for id_, brief in records.items()
+            if brief is not None and brief.id == id_ and self._briefs[index[id_]][0] > 1e9 * (since.get(id_, 0.0) - TICK)  # else run again
+        }
         return [_state(plan, life, here, known) for plan, life, here in chosen]
 
     def _read(self, end: str, kind: type[T]) -> dict[str, T]:

@@ -65,9 +65,9 @@ def test_done_running_failed_and_missing_add_up(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with beacon(tmp_path) as tells:
         store.save(trial(0, "equal", "digits", seconds=8.0))
-        store.save(trial(1, "equal", "digits", "timeout", seconds=16.0))
+        tells.started(Job((specs()[1],), "cpu"))
+        store.save(trial(1, "equal", "digits", "timeout", seconds=16.0))  # since then: not running, whatever its driver has said last
         store.save(trial(0, "equal", "wine", seconds=2.0))
-        tells.started(Job((specs()[1],), "cpu"))  # recorded already: not running, whatever its driver has said last
         tells.started(Job((trial(0, "mgda", "digits").spec,), "cpu"))
         until(lambda: only(tmp_path).total.running == 1)
         state = only(tmp_path)
@@ -91,6 +91,18 @@ def test_done_running_failed_and_missing_add_up(tmp_path: Path) -> None:
     for record in TRIALS:
         store.save(record)
     assert only(tmp_path).total == Count(done=len(TRIALS))
+
+
+def test_a_failure_that_is_run_again_is_running(tmp_path: Path) -> None:
+    failure = trial(1, "equal", "digits", "timeout", seconds=16.0)
+    path = Store(tmp_path).save(failure)
+    os.utime(path, (1e9, 1e9))
+    with beacon(tmp_path) as tells:
+        assert only(tmp_path).total.failed == 1
+        tells.started(Job((failure.spec,), "cpu"))
+        until(lambda: only(tmp_path).total.running == 1)
+        assert only(tmp_path).total.failed == 0
+    assert only(tmp_path).total.failed == 1
 
 
 def test_without_a_record_there_is_no_guess(tmp_path: Path) -> None:
