@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,41 +110,25 @@ def run(
     _study(**locals())
 
 
-@app.command()
-def sweep(
-    suite: Suite = "smoke",
-    methods: Methods = "all",
-    seeds: Seeds = "10",
-    budget: Budget = "8",
-    settings: Settings = None,
-    problem: Problems = None,
-    search: Search = "quasi-random",
-    scheduler: Scheduler = "",
-    study_seed: StudySeed = "0",
-    selection_rule: SelectionRule = RULE,
-    jobs: Jobs = "0",
-    executor: ExecutorName = "local",
-    address: Address = "",
-    cpus_per_trial: CpusPerTrial = "",
-    gpus_per_trial: GpusPerTrial = "",
-    device: Device = "auto",
-    timeout: Timeout = "3600",
-    results: Results = RESULTS,
-    dry_run: DryRun = False,
-    retry: Retry = "",
-    retries: Retries = "1",
-    baselines: Baselines = True,
-    data_dir: DataDir = None,
-    offline: Offline = False,
-    wandb: Wandb = "off",
-    wandb_runs: WandbRuns = "study",
-    wandb_project: WandbProject = "lossbench",
-    wandb_entity: WandbEntity = "",
-    engine: Engine = "eager",
-    together: Together = "10",
-) -> None:
+def sweep(**flags: Any) -> None:
     """Tune every method equally, then train its best configuration on ten fresh seeds: run with --budget 8 --seeds 10."""
-    _study(**locals())
+    _study(**flags)
+
+
+def _with_flags_of(command: Callable[..., None], defaults: Mapping[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a function the flags of another command, some with other defaults: typer reads them off its signature."""
+
+    def given(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        flags = [flag.replace(default=defaults.get(name, flag.default)) for name, flag in signature.parameters.items()]
+        function.__signature__ = signature.replace(parameters=flags)  # type: ignore[attr-defined]
+        function.__annotations__ = command.__annotations__
+        return function
+
+    return given
+
+
+app.command()(_with_flags_of(run, {"budget": "8", "seeds": "10"})(sweep))
 
 
 def _study(
@@ -177,8 +162,8 @@ def _study(
         problems=problems,
         jobs=flags.whole("--jobs", jobs, 0),
         address=address or None,
-        cpus_per_trial=flags.amount("--cpus-per-trial", cpus_per_trial) if cpus_per_trial else None,
-        gpus_per_trial=flags.amount("--gpus-per-trial", gpus_per_trial) if gpus_per_trial else None,
+        cpus_per_trial=flags.positive("--cpus-per-trial", cpus_per_trial, "number") if cpus_per_trial else None,
+        gpus_per_trial=flags.positive("--gpus-per-trial", gpus_per_trial, "number") if gpus_per_trial else None,
         timeout=flags.positive("--timeout", timeout),
         retries=flags.whole("--retries", retries, 0),
         together=flags.whole("--together", together, 1),

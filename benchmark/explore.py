@@ -7,7 +7,6 @@ no comparison at equal budgets shows them. It sees one score alone, the normalis
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tempfile
 import threading
@@ -23,7 +22,8 @@ import msgspec
 import methods
 from benchmark import plan, selection, study
 from benchmark.executors import Job, Resources
-from benchmark.executors.ray import session
+from benchmark.executors.cluster import session
+from benchmark.executors.ray import import_path
 from benchmark.plan import TUNING_SEED, Study
 from benchmark.records import FINISHED, RunRecord, TrialSpec, Value, decode, encode
 from benchmark.search import RATE, Adaptive, Axis, settle, space
@@ -132,7 +132,7 @@ def _search(
             return tune.Callback, ()
 
     job = msgspec.json.encode(Job((fixed,), device, study.sources_of(base, wanted.sources), wanted.where))
-    work = _trainable(job, [os.path.abspath(path) for path in sys.path], [axis.name for axis in axes], kind == "asha")
+    work = _trainable(job, import_path(), [axis.name for axis in axes], kind == "asha")
     lost = tune.FailureConfig(max_failures=retries)  # whatever a trial raises is a record: what Tune sees fail is its worker
     with tempfile.TemporaryDirectory(prefix="lossbench-explore-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(

@@ -181,6 +181,24 @@ def _default(card: methods.Card, name: str) -> Value | None:
     return UNIVERSAL[name].default if name in UNIVERSAL else card.resolve({}).get(name)
 
 
+def resolved(entrant: Entrant) -> dict[str, Value]:
+    """The pinned values over the published defaults, the learning rate left out."""
+    pinned = dict(entrant.pinned)
+    own = entrant.card.resolve({name: value for name, value in pinned.items() if name not in UNIVERSAL})
+    return own | ({"scale": pinned["scale"]} if "scale" in pinned else {})
+
+
+def hyperparameters(entrant: Entrant) -> dict[str, Value]:
+    """What decides how the entrant makes its steps; of task after task, the first."""
+    first: dict[str, Value] = {"task": 0} if entrant.card.per_task else {}
+    return resolved(entrant) | first
+
+
+def runs_a_seed(entry: tasks.Entry, entrant: Entrant) -> int:
+    """Trials that one seed of an evaluation takes."""
+    return len(tasks.problem(entry.problem).card.tasks) if entrant.card.per_task else 1
+
+
 def with_overrides(suite: tasks.Suite, *, problems: Sequence[str] = (), seeds: int | None = None) -> tasks.Suite:
     """The suite with only some of its problems, or with another number of seeds; without a choice, all but those on request.
 
@@ -267,12 +285,12 @@ def _of(choice: Choice, default: TrialSpec) -> TrialSpec:
 def _configuration(study: Study, entry: tasks.Entry, entrant: Entrant, trial: int) -> tuple[dict[str, Value], float]:
     """Hyperparameters and learning rate of a trial of this entrant on this problem."""
     card, pinned = entrant.card, dict(entrant.pinned)
-    own = card.resolve({name: value for name, value in pinned.items() if name not in UNIVERSAL})
+    own = resolved(entrant)
     rate = float(pinned.get("learning_rate", entry.learning_rate))
     if trial:
         assert study.kind == "quasi-random" or study.kind == "grid"  # the trials of others are in ``found``
         own, rate = propose(card, own, rate, trial, pinned=frozenset(pinned), kind=study.kind, seed=study.seed)
-    return own | ({"scale": pinned["scale"]} if "scale" in pinned else {}), rate
+    return own, rate
 
 
 def _specs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -44,6 +44,9 @@ class Tally:
     ran: int = 0
     reused: int = 0
     failed: list[RunRecord] = field(default_factory=list)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.ran + other.ran, self.reused + other.reused, self.failed + other.failed)
 
 
 def missing(specs: Iterable[TrialSpec], store: Store, *, retry_failed: bool = False) -> list[TrialSpec]:
@@ -105,35 +108,9 @@ def run(
     Raises:
         KeyboardInterrupt: passed on; every record that was finished is kept.
     """
-    tally = Tally()
-    stages: list[tuple[str, Callable[[], list[TrialSpec]]]] = [
-        ("tuning", lambda: plan.tuning(study)),
-        ("evaluation", lambda: plan.evaluation(study, tuned(study, store))),
-    ]
-    for name, specs_of in stages:
-        specs = specs_of()
-        todo = missing(specs, store, retry_failed=retry_failed)
-        tally.reused += len(specs) - len(todo)
-        _run_stage(name, todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, tally)
-    return tally
-
-
-def tune(
-    specs: Sequence[TrialSpec],
-    study: Study,
-    store: Store,
-    executor: Executor,
-    watchers: Sequence[Watcher] = (),
-    *,
-    device: str = "cpu",
-    retry_failed: bool = False,
-    retries: int = 0,
-) -> Tally:
-    """Runs what is missing of these tuning trials, and nothing after them."""
-    tally = Tally()
-    todo = missing(specs, store, retry_failed=retry_failed)
-    _run_stage("tuning", todo, len(specs) - len(todo), study, store, executor, watchers, device, retries, tally)
-    return tally
+    tally = stage("tuning", plan.tuning(study), study, store, executor, watchers, device, retry_failed, retries)
+    specs = plan.evaluation(study, tuned(study, store))
+    return tally + stage("evaluation", specs, study, store, executor, watchers, device, retry_failed, retries)
 
 
 def records_of(specs: Iterable[TrialSpec], store: Store) -> list[RunRecord]:
@@ -147,20 +124,23 @@ def tuned(study: Study, store: Store) -> list[RunRecord]:
     return records_of(specs.values(), store)
 
 
-def _run_stage(
+def stage(
     name: str,
-    todo: Sequence[TrialSpec],
-    done: int,
+    specs: Sequence[TrialSpec],
     study: Study,
     store: Store,
     executor: Executor,
     watchers: Sequence[Watcher],
     device: str,
+    retry_failed: bool,
     retries: int,
-    tally: Tally,
-) -> None:
+) -> Tally:
+    """Runs what is missing of these trials of a study, as :func:`run` does."""
+    todo = missing(specs, store, retry_failed=retry_failed)
+    done = len(specs) - len(todo)
+    tally = Tally(reused=done)
     if not todo:
-        return
+        return tally
     for watcher in watchers:
         watcher.stage(name, todo, done)
 
@@ -187,6 +167,7 @@ def _run_stage(
         jobs = lost  # after the others: what took the worker's memory may have ended by then
         if not jobs:
             break
+    return tally
 
 
 def _recorded(outcome: Outcome, attempt: int) -> tuple[RunRecord, ...]:

@@ -10,8 +10,7 @@ from rich.console import Console
 import tasks
 from benchmark import plan, study
 from benchmark.errors import UsageError
-from benchmark.plan import Entrant, Study
-from benchmark.records import Value
+from benchmark.plan import Study
 from benchmark.store import Store
 
 NAMES = ("auto", "eager", "vectorized")
@@ -57,20 +56,12 @@ def supported(wanted: Study) -> tuple[frozenset[Pair], Counter[str]]:
     for entry in wanted.suite.entries:
         for entrant in wanted.entrants:
             try:
-                check(tasks.problem(entry.problem), entrant.card.name, hyperparameters(entrant))
+                check(tasks.problem(entry.problem), entrant.card.name, plan.hyperparameters(entrant))
             except Unsupported as error:
                 why[str(error)] += 1
             else:
                 possible.add((entry.problem, entrant.label))
     return frozenset(possible), why
-
-
-def hyperparameters(entrant: Entrant) -> dict[str, Value]:
-    """What decides how the entrant makes its steps: its pinned values over the published defaults; of task after task, the first."""
-    pinned = dict(entrant.pinned)
-    own = entrant.card.resolve({name: value for name, value in pinned.items() if name not in plan.UNIVERSAL})
-    extra: dict[str, Value] = {"task": 0} if entrant.card.per_task else {}
-    return {**own, **({"scale": pinned["scale"]} if "scale" in pinned else {}), **extra}
 
 
 def _shown(why: Counter[str]) -> str:
@@ -104,7 +95,7 @@ def _automatic(wanted: Study, store: Store, device: str, jobs: int, console: Con
             open_.add(pair)
     for entry in wanted.suite.entries:
         entrants = [entrant for entrant in wanted.entrants if (entry.problem, entrant.label) in open_]
-        steps = sum(entry.seeds * entry.steps * _times(entry, entrant) for entrant in entrants) // jobs
+        steps = sum(entry.seeds * entry.steps * plan.runs_a_seed(entry, entrant) for entrant in entrants) // jobs
         if 0 < steps < FEW:
             _say(console, entry, f"one by one (about {steps:,} steps, over before one is compiled)")
         elif entrants:
@@ -114,10 +105,6 @@ def _automatic(wanted: Study, store: Store, device: str, jobs: int, console: Con
             stacked |= {(entry.problem, label) for label in verdict.vectorized}
             _say(console, entry, verdict.reason)
     return replace(wanted, vectorized=frozenset(stacked))
-
-
-def _times(entry: tasks.Entry, entrant: Entrant) -> int:
-    return len(tasks.problem(entry.problem).card.tasks) if entrant.card.per_task else 1
 
 
 def _say(console: Console, entry: tasks.Entry, reason: str) -> None:

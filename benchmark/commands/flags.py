@@ -29,8 +29,8 @@ def whole(flag: str, text: str, least: int) -> int:
     return int(text)
 
 
-def positive(flag: str, text: str) -> float:
-    """The seconds of a flag.
+def positive(flag: str, text: str, what: str = "number of seconds") -> float:
+    """The number of a flag that may be a part of one.
 
     Raises:
         UsageError: no finite number above 0.
@@ -40,22 +40,7 @@ def positive(flag: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError(f"{flag} is {text!r}; expected a number of seconds above 0")
-    return value
-
-
-def amount(flag: str, text: str) -> float:
-    """How much of something a trial needs; parts of a GPU are possible.
-
-    Raises:
-        UsageError: no finite number above 0.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"{flag} is {text!r}; expected a number above 0, such as 1 or 0.25")
+        raise UsageError(f"{flag} is {text!r}; expected a {what} above 0")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from benchmark.errors import UsageError
 from benchmark.executors import Resources
-from benchmark.executors.ray import reach
+from benchmark.executors.cluster import reach
 
 
 class Wishes(Protocol):

@@ -128,8 +128,7 @@ def _explored(
 
     with executors.create(request.executor, resources) as pool:
         defaults = plan.defaults(wanted, "tune", plan.TUNING_SEED)
-        again = bool(request.retry)
-        study.tune(defaults, wanted, store, pool, watchers, device=device, retry_failed=again, retries=request.retries)
+        study.stage("tuning", defaults, wanted, store, pool, watchers, device, bool(request.retry), request.retries)
     return explored(wanted, store, resources.jobs or 1, watchers, device=device, timeout=request.timeout, retries=request.retries)
 
 

@@ -16,8 +16,7 @@ import torch
 
 import methods
 import tasks
-from benchmark.commands.engines import hyperparameters
-from benchmark.plan import Entrant, Study
+from benchmark.plan import Entrant, Study, hyperparameters, runs_a_seed
 from benchmark.vectorized import adam, graphs, passes
 from benchmark.vectorized.balance import ASK
 from benchmark.vectorized.stack import Batches, Layout, forward_of
@@ -72,7 +71,9 @@ class _Measurement:
         if not kinds:
             return Verdict(frozenset(), f"one by one ({reason})")
         able = [entrant for entrant in entrants if entrant.label in kinds]
-        alone = {entrant.label: self._alone(entrant) * self.entry.seeds * self.entry.steps * self._times(entrant) for entrant in able}
+        alone = {
+            entrant.label: self._alone(entrant) * self.entry.seeds * self.entry.steps * runs_a_seed(self.entry, entrant) for entrant in able
+        }
         whole = sum(alone.values()) / self.jobs
         if whole < SHORT:
             return Verdict(frozenset(), f"one by one (about {whole:.0f} s of training, less than compiling takes)")
@@ -92,9 +93,6 @@ class _Measurement:
             frozenset(chosen),
             f"seeds of {len(chosen)} entrants together (about {after:.0f} s in place of {before:.0f} s, compiling included){rest}",
         )
-
-    def _times(self, entrant: Entrant) -> int:
-        return len(self.problem.card.tasks) if entrant.card.per_task else 1
 
     def _method(self, entrant: Entrant) -> methods.Method:
         card, session = self.problem.card, self.session
@@ -153,7 +151,7 @@ class _Measurement:
                 balancer.calibrate(seen[0].unsqueeze(0))
             host = _shortest(lambda balancer=balancer: ASK[kind](balancer, *seen), 8)  # type: ignore[misc]
             one = self.entry.steps * (compiled + min(self.together, self.entry.seeds) * host)
-            total += one * self.blocks * self._times(entrant)
+            total += one * self.blocks * runs_a_seed(self.entry, entrant)
             longest = max(longest, one)
         key = (self.entry.problem, self.problem.card.version, kind)
         return max(total / self.jobs, longest), graphs.expected_seconds(key, given, traced.halves.size)

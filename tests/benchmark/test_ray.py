@@ -16,7 +16,7 @@ from executor_work import job
 from test_executors import GRACE, WORK, by_seed, drive, fault_of, pids, record_of, session, until
 
 from benchmark import executors
-from benchmark.executors import Executor, ExecutorError, Fault, Job, Outcome, Resources, ray, remote
+from benchmark.executors import Executor, ExecutorError, Fault, Job, Outcome, Resources, cluster, ray, remote
 
 pytest.importorskip("ray", reason="ray is not installed (extra `sweep`)")
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # Ray kills its own, and does not wait
@@ -188,7 +188,7 @@ def test_a_port_where_something_else_listens_is_said_at_once() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), Web) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         with pytest.raises(ExecutorError, match="is not the head of a Ray cluster"):
-            ray.reach(f"127.0.0.1:{server.server_port}")
+            cluster.reach(f"127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.slow
