@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +93,16 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 
 def home(problem: str) -> tasks.Suite | None:
-    """The packaged suite that has the problem under the settings of its card; None where none has."""
+    """The packaged suite that has the problem under the settings of its card; None where none has.
+
+    A suite that only takes from others, as a tour of all families does, is nobody's home.
+    """
     card = tasks.problem(problem).card
-    for name in tasks.suite_names():
-        suite = tasks.suite(name)
+    suites = [tasks.suite(name) for name in tasks.suite_names()]
+    named = Counter(entry.problem for suite in suites for entry in suite.entries)
+    for suite in suites:
+        if all(named[entry.problem] > 1 for entry in suite.entries):
+            continue
         for entry in suite.entries:
             if entry.problem == problem and (entry.steps, entry.batch_size, entry.learning_rate, entry.halve_every) == (
                 card.steps,

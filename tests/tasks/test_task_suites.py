@@ -34,7 +34,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_packaged_suites() -> None:
-    assert tasks.suite_names() == ["dense", "lowlight", "mixed", "smoke", "toy"]
+    assert tasks.suite_names() == ["dense", "lowlight", "mixed", "smoke", "standard", "toy"]
     named = {name: [(entry.problem, entry.seeds) for entry in tasks.suite(name).entries] for name in tasks.suite_names()}
     assert named == {
         "dense": [(name, 5) for name in ("rooms", "nyuv2", "nyuv2_segnet", "cityscapes", "cityscapes_segnet")],
@@ -43,6 +43,7 @@ def test_packaged_suites() -> None:
             (name, 5) for name in ("digits", "multidigits", "wine", "diabetes", "credit", "multimnist", "adult", "utkface", "qm9", "celeba")
         ],
         "smoke": [("wine", 3), ("gradnorm_toy", 3)],
+        "standard": [(name, 10) for name in ("digits", "multidigits", "wine", "diabetes", "rooms", "curves", "gradnorm_toy", "vlmop2")],
         "toy": [
             (name, 5)
             for name in ("two_objective", "vlmop1", "vlmop2", "pareto_mtl", "zdt1", "zdt2", "zdt3", "gradnorm_toy", "gradnorm_toy_10")
