@@ -47,6 +47,10 @@ class Run:
     done: bool = False
     step_seconds: float = math.nan
     passes: float = math.nan
+    peak_memory: float = math.nan
+    """Bytes; of single-task training the largest of its tasks, as they are trained one after the other. nan where a record has none."""
+    seconds: float = math.nan
+    """Of training, methods included and evaluation left out; of single-task training, all its tasks together."""
 
 
 Runs = dict[str, dict[int, Run]]
@@ -151,6 +155,7 @@ def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partia
             failures.append(NO_METRICS)
     expected = {key for key, info in metrics.items() if not partial or info.task is not None}
     costs = [record.cost for record in records if record.cost is not None and record.cost.steps > 0]
+    memory = [cost.peak_memory for cost in costs if cost.peak_memory is not None]
     whole = len(costs) == len(records)
     return Run(
         values,
@@ -158,6 +163,8 @@ def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partia
         done=bool(expected) and not failures and expected <= values.keys(),
         step_seconds=sum((cost.train + cost.method) / cost.steps for cost in costs) if whole else math.nan,
         passes=sum(cost.backward_passes / cost.steps for cost in costs) if whole else math.nan,
+        peak_memory=float(max(memory)) if whole and memory and len(memory) == len(costs) else math.nan,
+        seconds=sum(cost.train + cost.method for cost in costs) if whole else math.nan,
     )
 
 
