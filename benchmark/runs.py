@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import msgspec
 
-from benchmark.records import FINISHED, MetricInfo, RunRecord
+from benchmark.records import FINISHED, MetricInfo, Point, RunRecord, Selection
 
 NO_METRICS = "no metrics"
 """Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
@@ -51,6 +51,10 @@ class Run:
     """Bytes; of single-task training the largest of its tasks, as they are trained one after the other. nan where a record has none."""
     seconds: float = math.nan
     """Of training, methods included and evaluation left out; of single-task training, all its tasks together."""
+    curve: Sequence[Point] = ()
+    """Evaluations on the way; of single-task training none, as each of its tasks has its own."""
+    selection: Selection = "best"
+    """Which of them the metrics are of."""
 
 
 Runs = dict[str, dict[int, Run]]
@@ -165,6 +169,8 @@ def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partia
         passes=sum(cost.backward_passes / cost.steps for cost in costs) if whole else math.nan,
         peak_memory=float(max(memory)) if whole and memory and len(memory) == len(costs) else math.nan,
         seconds=sum(cost.train + cost.method for cost in costs) if whole else math.nan,
+        curve=() if partial else records[0].curve,
+        selection=records[0].spec.selection,
     )
 
 
