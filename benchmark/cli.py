@@ -189,26 +189,48 @@ def prepare(
 @app.command()
 def leaderboard(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
-    output: Annotated[str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it.")] = "table",
+    output: Annotated[
+        str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it; md also writes README.md beside the records.")
+    ] = "table",
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there too, in place of README.md; - only prints.")] = "",
+    by: Annotated[
+        str, typer.Option("--by", metavar="method|problem|suite|task|race", help="What a table is of; task: means of every metric.")
+    ] = "method",
+    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="rank, dm, dp, mr, iqm, wins, n, failed, cost, ...")] = "",
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="ENTRANT", help="Measure Δm against this row; against single-task training by default.")
+    ] = "",
+    tuned: Annotated[
+        bool | None, typer.Option("--tuned/--default", help="What the largest common search chose, where there was one, or trial 0 alone.")
+    ] = None,
     budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the most that all had.")] = "",
     search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
     study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
     selection_rule: SelectionRule = RULE,
+    protocol: Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")] = "",
     results: Results = RESULTS,
 ) -> None:
     """Rank the methods from the records, with intervals, failures and costs."""
     from benchmark.commands import flags
+    from benchmark.commands.leaderboard import Request
     from benchmark.commands.leaderboard import leaderboard as execute
 
-    execute(
+    request = Request(
         suite=suite,
         output=output,
+        out=out,
+        by=by,
+        sort=sort,
+        baseline=baseline,
+        tuned=tuned,
         results=results,
         budget=flags.whole("--budget", budget, 1) if budget else None,
         search=search,
         study_seed=flags.whole("--study-seed", study_seed, 0) if study_seed else None,
         rule=selection_rule,
+        protocol=flags.whole("--protocol", protocol, 1) if protocol else None,
     )
+    execute(request)
 
 
 @app.command()

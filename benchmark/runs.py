@@ -174,8 +174,10 @@ def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partia
     )
 
 
-def settle(group: Group, baseline: str | None, partial: set[str], method: str) -> tuple[Group, list[str]]:
-    """Decides which seeds of a problem are compared, and says what the baseline lacks and how to get it."""
+def settle(
+    group: Group, baseline: str | None, partial: set[str], method: str, words: str = "single-task training"
+) -> tuple[Group, list[str]]:
+    """Decides which seeds of a problem are compared, and says what the baseline (``words``) lacks and how to get it."""
     problem, runs = group.problem, group.runs
     reference = runs.get(baseline, {}) if baseline is not None else {}
     entered = {seed for entrant, of in runs.items() if entrant not in partial for seed in of}
@@ -192,9 +194,7 @@ def settle(group: Group, baseline: str | None, partial: set[str], method: str) -
                 lacks.append(f"task {task} with {seed_range(holes)}")
         verdict = "those seeds are not compared" if seeds else "Δm is n/a"
         command = f"python -m benchmark run --suite {problem.suite} --methods {method}"
-        notes.append(
-            f"{problem.label}: single-task training lacks {'; '.join(lacks) or seed_range(missing)}, so {verdict}; run `{command}`"
-        )
+        notes.append(f"{problem.label}: {words} lacks {'; '.join(lacks) or seed_range(missing)}, so {verdict}; run `{command}`")
     return Group(replace(problem, seeds=seeds or sorted(ran), baseline=bool(seeds)), runs), notes
 
 

@@ -10,115 +10,31 @@ from __future__ import annotations
 import math
 import statistics as stdlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from string import ascii_letters
 from typing import TYPE_CHECKING
 
+from benchmark import scoring
+from benchmark.board import Cell, Duel, Estimate, Row, Table
+from benchmark.field import Field, assemble, evaluations
+from benchmark.provenance import Word
 from benchmark.records import RunRecord
-from benchmark.runs import Group, Problem, Run, one_setting, place, runs_of, seed_range, settle
+from benchmark.scoring import Score, estimate
 from benchmark.store import Damaged
 
 if TYPE_CHECKING:  # numpy is loaded by ``build`` and not by whoever imports this module
-    import numpy as np
-    from numpy.typing import NDArray
+    from benchmark.statistics import Bootstrap, Floats, Intervals
 
-    from benchmark.statistics import Bootstrap, Floats, Intervals, Sample
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its confidence interval; nan where there is none."""
-
-    value: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One entrant on one problem."""
-
-    complete: bool
-    """No failure, and every compared seed is there. Otherwise the numbers below are of the finished seeds and have no interval for Δ."""
-    seeds: int
-    """Compared seeds that finished."""
-    delta_m: Estimate
-    delta_p: Estimate
-    mean_rank: float
-    """Over the metrics that Δm compares and those of the whole problem; incomplete cells tie for the last place."""
-    metrics: dict[str, Estimate]
-    """Means over the finished seeds."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One entrant."""
-
-    rank: int | None
-    """None for single-task training, which is what the others are measured against."""
-    entrant: str
-    reference: bool
-    """This row is the baseline: its Δm is 0 by construction."""
-    complete: bool
-    like_best: bool | None
-    """Whether the interval of the paired difference to the best row contains 0; None where that is not known."""
-    delta_m: Estimate
-    delta_p: Estimate
-    mean_rank: float
-    finished: int
-    """(problem, seed) pairs that finished, of ``expected``."""
-    expected: int
-    failures: dict[str, int]
-    """Failed runs by status, on any seed."""
-    cost: float
-    """Step time as a multiple of the cheapest entrant's; of single-task training, the sum over its tasks."""
-    passes: float
-    """Backward passes through the trunk per step."""
-    cells: dict[str, Cell]
-    """By the problem's label."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A leaderboard with everything that its reader must be told."""
-
-    suites: list[str]
-    problems: list[Problem]
-    rows: list[Row]
-    """Best first; single-task training on top."""
-    notes: list[str]
-    damaged: list[Damaged]
-    records: int
-    """Evaluation records that the table was asked to show."""
-    confidence: float
-    draws: int
-
-
-@dataclass(frozen=True)
-class _Score:
-    """One problem as arrays, rows in the order of the entrants."""
-
-    grid: Floats
-    """[entrants, seeds, metrics], nan where a run is not done."""
-    done: NDArray[np.bool_]
-    """[entrants, seeds]"""
-    complete: NDArray[np.bool_]
-    """[entrants]"""
-    ranks: Floats
-    """[entrants]"""
-    used: list[int]
-    """Metrics that enter Δm and Δp."""
-    zero: list[str]
-    """Metrics that would, if the baseline were not 0."""
-    sample: Sample | None
-    """What Δm and Δp are made of, incomplete entrants nan throughout; None without a baseline."""
+__all__ = ["Cell", "Duel", "Estimate", "Row", "Table", "build", "gaps"]
 
 
 def build(
     records: Iterable[RunRecord],
     suite: str | None = None,
     *,
+    baseline: str | None = None,
+    verdicts: Mapping[str, Word] | None = None,
     damaged: Sequence[Damaged] = (),
     confidence: float = 0.95,
     draws: int = 2000,
@@ -129,21 +45,46 @@ def build(
     Args:
         records: any records; where an entrant was tuned, the caller has picked which of its settings to show.
         suite: leave out the records of other suites.
+        baseline: the entrant that Δm is measured against, in place of single-task training.
+        verdicts: on records, by id.
         damaged: passed through to whoever shows the table.
         confidence: level of the intervals.
         draws: bootstrap draws.
         seed: of the bootstrap.
+
+    Raises:
+        UsageError: records of several protocols, or a baseline that takes no part.
     """
-    members = _members(records, suite)
+    members = evaluations(records, suite)
     if not members:
         return Table([], [], [], [], list(damaged), 0, confidence, draws)
     suites = sorted({record.spec.suite for record in members})
-    groups, entrants, partial, baseline, notes = _grouped(members)
-    rows, remarks = _rows(groups, entrants, partial, baseline, confidence, draws, seed)
+    field = assemble(members, baseline, verdicts)
+    scores = [scoring.score(group, field) for group in field.groups]
+    costs, cost_of = scoring.costs(field)
+    rows = _rows(field, scores, costs, confidence, draws, seed)
+    notes = [
+        *field.notes,
+        *(note for group, score in zip(field.groups, scores, strict=True) for note in scoring.remarks(group, score, field)),
+    ]
+    notes += _doubts(field, rows)
     devices = sorted({record.environment["device"] for record in members if "device" in record.environment})
     if len(devices) > 1:
         notes.append(f"costs compare runs on different devices: {', '.join(devices)}")
-    return Table(suites, [group.problem for group in groups], rows, notes + remarks, list(damaged), len(members), confidence, draws)
+    return Table(
+        suites=suites,
+        problems=[group.problem for group in field.groups],
+        rows=rows,
+        notes=notes,
+        damaged=list(damaged),
+        records=len(members),
+        confidence=confidence,
+        draws=draws,
+        baseline=field.baseline,
+        chosen_baseline=baseline is not None,
+        equal=field.equal,
+        cost_of=cost_of,
+    )
 
 
 def gaps(
@@ -157,8 +98,9 @@ def gaps(
     """
     from benchmark import statistics
 
-    groups, entrants, partial, baseline, _ = _grouped(_members(records, suite))
-    scores = [_score(group, entrants, partial, baseline) for group in groups]
+    field = assemble(evaluations(records, suite))
+    groups, entrants = field.groups, field.entrants
+    scores = [scoring.score(group, field) for group in groups]
     samples = [score.sample for score in scores if score.sample is not None]
     if entrant not in entrants or not samples:
         return {}
@@ -167,93 +109,97 @@ def gaps(
     for group, score in zip(groups, scores, strict=True):
         if score.sample is not None:
             intervals = statistics.pooled(differences.on(len(found)), confidence)
-            estimates = {other: _estimate(intervals, index) for index, other in enumerate(entrants) if other != entrant}
+            estimates = {other: estimate(intervals, index) for index, other in enumerate(entrants) if other != entrant}
             found[group.problem.label] = {other: each for other, each in estimates.items() if not math.isnan(each.value)}
     return found
 
 
-def _members(records: Iterable[RunRecord], suite: str | None) -> list[RunRecord]:
-    """The evaluation records of a suite, each once, in an order of their own."""
-    unique = {record.id: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
-    return sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, record.spec.seed, record.id))
-
-
-def _grouped(members: list[RunRecord]) -> tuple[list[Group], list[str], set[str], str | None, list[str]]:
-    """Problem by problem; all entrants, those that train single tasks, the baseline among them, and what the reader must be told."""
-    suites = {record.spec.suite for record in members}
-    entrants = sorted({record.spec.entrant for record in members})
-    partial = {record.spec.entrant for record in members if len(record.trained) == 1 < len(record.tasks)}
-    groups: list[Group] = []
-    notes: list[str] = []
-    for (of, name), group in groupby(members, key=place):
-        label = name if len(suites) == 1 else f"{of}/{name}"
-        alike, left_out = one_setting(label, list(group))
-        runs, metrics, doubts = runs_of(label, alike, partial)
-        tasks = next((record.tasks for record in alike if record.tasks), [])
-        groups.append(Group(Problem(label, of, name, tasks, metrics, [], False), runs))
-        notes += left_out + doubts
-    finished = {entrant: sum(run.done for group in groups for run in group.runs.get(entrant, {}).values()) for entrant in sorted(partial)}
-    baseline = max(finished, key=finished.__getitem__, default=None)
-    if len(partial) > 1:
-        notes.append(f"several entrants train single tasks ({', '.join(sorted(partial))}); the baseline is {baseline}")
-    method = next((record.spec.method for record in members if record.spec.entrant == baseline), "single_task")
-    for index, each in enumerate(groups):
-        groups[index], lacks = settle(each, baseline, partial, method)
-        notes += lacks
-    return groups, entrants, partial, baseline, notes
-
-
-def _rows(
-    groups: list[Group], entrants: list[str], partial: set[str], baseline: str | None, confidence: float, draws: int, seed: int
-) -> tuple[list[Row], list[str]]:
-    """Rows in the order of the table: single-task training, then complete rows by Δm, then the others by failures and mean rank."""
+def _rows(field: Field, scores: list[Score], costs: Mapping[str, float], confidence: float, draws: int, seed: int) -> list[Row]:
+    """Rows in the order of the table: what is not ranked, then complete rows by Δm, then the others by failures and mean rank."""
     from benchmark import statistics
 
-    scores = [_score(group, entrants, partial, baseline) for group in groups]
     samples = [score.sample for score in scores if score.sample is not None]
     boot = statistics.paired_bootstrap(samples, draws, seed) if samples else None
-    notes = [note for group, score in zip(groups, scores, strict=True) for note in _remarks(group, score, entrants, partial)]
-    cells: dict[str, dict[str, Cell]] = {entrant: {} for entrant in entrants}
-    column = 0
-    for group, score in zip(groups, scores, strict=True):
-        delta_m = delta_p = None
-        if boot is not None and score.sample is not None:
-            delta_m, delta_p = (statistics.pooled(each.on(column), confidence) for each in (boot.delta_m, boot.delta_p))
-            column += 1
-        for index, entrant in enumerate(entrants):
-            cells[entrant][group.problem.label] = _cell(group.problem, score, index, delta_m, delta_p, confidence)
+    cells = _cells(field, scores, boot, confidence)
     totals = tuple(statistics.pooled(each, confidence) for each in (boot.delta_m, boot.delta_p)) if boot is not None else (None, None)
-    costs = _costs(groups, entrants, partial)
     rows = []
-    for index, entrant in enumerate(entrants):
+    for index, entrant in enumerate(field.entrants):
         mine = list(cells[entrant].values())
-        runs = [run for group in groups for run in group.runs.get(entrant, {}).values()]
+        runs = [run for group in field.groups for run in group.runs.get(entrant, {}).values()]
         complete = all(cell.complete for cell in mine)
-        finished = [Estimate(_mean(getattr(cell, name).value for cell in mine)) for name in ("delta_m", "delta_p")]
-        means = [_estimate(total, index) for total in totals] if complete else finished
+        finished = [Estimate(scoring.mean(getattr(cell, name).value for cell in mine)) for name in ("delta_m", "delta_p")]
+        means = [estimate(total, index) for total in totals] if complete else finished
         rows.append(
             Row(
                 rank=None,
                 entrant=entrant,
-                reference=entrant == baseline,
+                reference=entrant == field.baseline,
                 complete=complete,
+                group="",
+                letters="",
                 like_best=None,
                 delta_m=means[0],
                 delta_p=means[1],
-                mean_rank=math.nan if entrant in partial else stdlib.fmean(cell.mean_rank for cell in mine),
+                mean_rank=math.nan if entrant in field.partial else stdlib.fmean(cell.mean_rank for cell in mine),
+                iqm=Estimate(),
+                wins=None,
                 finished=sum(cell.seeds for cell in mine),
-                expected=sum(len(group.problem.seeds) for group in groups),
+                expected=sum(len(group.problem.seeds) for group in field.groups),
                 failures=dict(sorted(Counter(status for run in runs for status in run.failures).items())),
                 cost=costs[entrant],
-                passes=_mean(run.passes for run in runs if run.done),
+                passes=scoring.passes(field, entrant),
+                memory=scoring.memory(field, entrant),
+                provenance=field.provenance[entrant],
                 cells=cells[entrant],
             )
         )
-    return _ranked(rows, partial, boot, confidence), notes
+    return _ranked(_compared(rows, field, scores, confidence, draws, seed), field, boot)
 
 
-def _ranked(rows: list[Row], partial: set[str], boot: Bootstrap | None, confidence: float) -> list[Row]:
-    """Sorts, numbers (equal rows share a rank) and compares with the best. ``rows`` are in the order of the bootstrap's methods."""
+def _cells(field: Field, scores: list[Score], boot: Bootstrap | None, confidence: float) -> dict[str, dict[str, Cell]]:
+    """By entrant and the problem's label."""
+    from benchmark import statistics
+
+    cells: dict[str, dict[str, Cell]] = {entrant: {} for entrant in field.entrants}
+    column = 0
+    for group, score in zip(field.groups, scores, strict=True):
+        delta_m: Intervals | None = None
+        delta_p: Intervals | None = None
+        if boot is not None and score.sample is not None:
+            delta_m, delta_p = (statistics.pooled(each.on(column), confidence) for each in (boot.delta_m, boot.delta_p))
+            column += 1
+        for index, entrant in enumerate(field.entrants):
+            cells[entrant][group.problem.label] = scoring.cell(group.problem, score, index, delta_m, delta_p, confidence)
+    return cells
+
+
+def _compared(rows: list[Row], field: Field, scores: list[Score], confidence: float, draws: int, seed: int) -> list[Row]:
+    """With what is told by single runs: the IQM of complete rows, and the wins over equal weights of those that are ranked."""
+    from benchmark import statistics
+
+    samples = [score.sample for score in scores if score.sample is not None]
+    if not samples:
+        return rows
+    runs = statistics.stack([sample.scores() for sample in samples])  # [entrants, problems, seeds]
+    whole = [index for index, row in enumerate(rows) if row.complete]
+    found = list(rows)
+    if whole:
+        middle = statistics.iqm(runs[whole], draws, seed, confidence)
+        for place, index in enumerate(whole):
+            found[index] = replace(found[index], iqm=estimate(middle, place))
+    fighters = [index for index in whole if field.ranked(rows[index].entrant) or rows[index].entrant == field.equal]
+    equal = next((place for place, index in enumerate(fighters) if rows[index].entrant == field.equal), None)
+    if equal is not None:
+        fought = statistics.against(runs[fighters], equal)
+        for place, index in enumerate(fighters):
+            if place != equal:
+                wins, ties, losses = (int(each[place]) for each in (fought.wins, fought.ties, fought.losses))
+                found[index] = replace(found[index], wins=Duel(wins, ties, losses, float(fought.adjusted[place])))
+    return found
+
+
+def _ranked(rows: list[Row], field: Field, boot: Bootstrap | None) -> list[Row]:
+    """Sorts, numbers (equal rows share a rank) and groups what cannot be told apart. ``rows`` are in the order of the bootstrap."""
     from benchmark import statistics
 
     def key(row: Row) -> tuple[bool, float, float, float]:
@@ -261,110 +207,67 @@ def _ranked(rows: list[Row], partial: set[str], boot: Bootstrap | None, confiden
             return True, sum(row.failures.values()), _last(row.mean_rank), _last(row.delta_m.value)
         return False, _last(row.delta_m.value), _last(row.mean_rank), 0.0
 
-    entered = sorted((row for row in rows if row.entrant not in partial), key=lambda row: (key(row), row.entrant))
+    entered = sorted((row for row in rows if field.ranked(row.entrant)), key=lambda row: (key(row), row.entrant))
     keys = [key(row) for row in entered]
-    like: dict[str, bool] = {}
-    if boot is not None and entered and entered[0].complete:
-        gaps = statistics.pooled(boot.delta_m.minus(rows.index(entered[0])), confidence)
-        for index, row in enumerate(rows):
-            if row.complete and not math.isnan(gaps.low[index]):
-                like[row.entrant] = bool(gaps.low[index] <= 0.0 <= gaps.high[index])
-    references = sorted((row for row in rows if row.entrant in partial), key=lambda row: (not row.reference, row.entrant))
-    return references + [replace(row, rank=1 + keys.index(key(row)), like_best=like.get(row.entrant)) for row in entered]
+    marked = list(rows)
+    order = [rows.index(row) for row in entered if row.complete]
+    if boot is not None and order:
+        some = statistics.Resamples(boot.delta_m.estimate[order], boot.delta_m.draws[order], boot.delta_m.seeds)
+        p = statistics.separations(some)
+        letters = statistics.letters(p, range(len(order)))
+        for index, group, found in zip(order, _groups(p), letters, strict=True):
+            marked[index] = replace(rows[index], group=group, letters=found, like_best=group == "a" if group else None)
+    numbered = {row.entrant: row for row in marked}
+    references = sorted((row for row in rows if not field.ranked(row.entrant)), key=lambda row: (not row.reference, row.entrant))
+    return references + [replace(numbered[row.entrant], rank=1 + keys.index(key(row))) for row in entered]
 
 
-def _score(group: Group, entrants: list[str], partial: set[str], baseline: str | None) -> _Score:
-    """The arrays of one problem. An incomplete entrant is nan throughout, so that it can enter no estimate and ranks last."""
+def _doubts(field: Field, rows: Sequence[Row]) -> list[str]:
+    """What a reader must know about what is not there."""
+    notes = []
+    alone = [group.problem for group in field.groups if group.problem.baseline and len(group.problem.seeds) == 1]
+    if alone:
+        suites = sorted({problem.suite for problem in alone})
+        more = ", ".join(f"python -m benchmark run --suite {suite} --seeds 10" for suite in suites)
+        where = ", ".join(problem.label for problem in alone)
+        notes.append(
+            f"one seed on {where}: no interval, letter or p is given, as one run does not tell how much runs differ; make more: {more}"
+        )
+    ranked = [row for row in rows if row.rank is not None]
+    if len(ranked) == 1:
+        notes.append(f"one method only, {ranked[0].entrant}: there is nothing to rank it against; add some: --methods a,b")
+    if not ranked:
+        notes.append("nothing is ranked: there are only records of what the others would be measured against; add some: --methods a,b")
+    equal = next((row for row in rows if row.entrant == field.equal), None)
+    if equal is not None and not equal.complete:
+        notes.append(f"nobody's wins are counted, as {equal.entrant} lacks runs; make them: python -m benchmark run")
+    return notes
+
+
+def _groups(p: Floats, alpha: float = 0.05) -> list[str]:
+    """A letter a row, ``p`` [rows, rows] with the best first: each group is what cannot be told apart from the best row that is left.
+
+    Corrected by Holm over all pairs, as the compact letter display is, of which it is a summary: of many rows, whose intervals differ in
+    length, that display has dozens of letters a row. Empty where nothing is known of a row.
+    """
     import numpy as np
 
     from benchmark import statistics
 
-    problem, runs = group.problem, group.runs
-    keys = list(problem.metrics)
-    grid = np.full((len(entrants), len(problem.seeds), len(keys)), np.nan)
-    done = np.zeros(grid.shape[:2], dtype=np.bool_)
-    for row, entrant in enumerate(entrants):
-        for column, seed in enumerate(problem.seeds):
-            run = runs.get(entrant, {}).get(seed, Run())
-            done[row, column] = run.done
-            if run.done:
-                grid[row, column] = [run.values.get(key, math.nan) for key in keys]
-    failed = np.array([any(run.failures for run in runs.get(entrant, {}).values()) for entrant in entrants])
-    complete = done.all(axis=1) & ~failed
-    strict = np.where(complete[:, None, None], grid, np.nan)
-    higher = np.array([info.higher_is_better for info in problem.metrics.values()], dtype=np.bool_)
-    ranks = np.full(len(entrants), np.nan)
-    ranked = [row for row, entrant in enumerate(entrants) if entrant not in partial]
-    owned = [column for column, key in enumerate(keys) if problem.metrics[key].task is not None and problem.metrics[key].compared]
-    counted = [column for column, key in enumerate(keys) if column in owned or problem.metrics[key].task is None]
-    if ranked and counted:
-        ranks[ranked] = statistics.mean_rank(strict[ranked][..., counted].mean(axis=1), higher[counted])
-    used: list[int] = []
-    zero: list[str] = []
-    sample = None
-    if problem.baseline and baseline is not None:
-        base = grid[entrants.index(baseline)]
-        zero = [keys[column] for column in owned if base[:, column].mean() == 0.0]
-        used = [column for column in owned if keys[column] not in zero]
-        tasks = list(dict.fromkeys(problem.metrics[keys[column]].task for column in used))
-        owner = np.array([tasks.index(problem.metrics[keys[column]].task) for column in used])
-        sample = statistics.Sample(strict[:, :, used], base[:, used], higher[used], owner) if used else None
-    return _Score(grid, done, complete, ranks, used, zero, sample)
-
-
-def _cell(problem: Problem, score: _Score, index: int, delta_m: Intervals | None, delta_p: Intervals | None, confidence: float) -> Cell:
-    """One entrant on one problem; where it is incomplete, its finished seeds against the same seeds of the baseline."""
-    from benchmark import statistics
-
-    finished, sample = score.done[index], score.sample
-    whole = bool(score.complete[index])
-    deltas = (_estimate(delta_m, index), _estimate(delta_p, index))
-    if not whole and sample is not None and finished.any():
-        values = score.grid[index, finished][:, score.used].mean(axis=0)
-        change = statistics.relative_change(values, sample.baseline[finished].mean(axis=0), sample.higher_is_better)
-        deltas = (Estimate(float(statistics.delta_m(change))), Estimate(float(statistics.delta_p(change, sample.task))))
-    means = statistics.mean_intervals(score.grid[index, finished].T, confidence) if finished.any() else None
-    metrics = {key: _estimate(means, column) for column, key in enumerate(problem.metrics)}
-    return Cell(whole, int(finished.sum()), *deltas, float(score.ranks[index]), metrics)
-
-
-def _remarks(group: Group, score: _Score, entrants: list[str], partial: set[str]) -> list[str]:
-    """What a reader must know about the numbers of one problem."""
-    problem, runs = group.problem, group.runs
-    notes = []
-    if score.zero:
-        notes.append(f"{problem.label}: single-task training has 0 for {', '.join(score.zero)}, which Δm and Δp leave out")
-    for entrant in entrants:
-        missing = [seed for seed in problem.seeds if seed not in runs.get(entrant, {})]
-        if missing and entrant not in partial:
-            notes.append(f"{problem.label}: {entrant} was not run with {seed_range(missing)}")
-    return notes
-
-
-def _costs(groups: list[Group], entrants: list[str], partial: set[str]) -> dict[str, float]:
-    """Step time of every entrant relative to the cheapest; single-task training, a sum over tasks, does not count as the cheapest."""
-    from benchmark import statistics
-
-    times = [
-        [_median(run.step_seconds for run in group.runs.get(entrant, {}).values() if run.done) for group in groups] for entrant in entrants
-    ]
-    return dict(zip(entrants, statistics.relative_costs(times, [entrant not in partial for entrant in entrants]).tolist(), strict=True))
-
-
-def _estimate(intervals: Intervals | None, index: int) -> Estimate:
-    if intervals is None:
-        return Estimate()
-    return Estimate(float(intervals.value[index]), float(intervals.low[index]), float(intervals.high[index]))
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return stdlib.fmean(known) if known else math.nan
-
-
-def _median(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return stdlib.median(known) if known else math.nan
+    adjusted = np.full_like(p, np.nan)
+    pairs = np.triu_indices(len(p), 1)
+    adjusted[pairs] = statistics.holm(p[pairs])
+    known = len(p) == 1 or not np.isnan(adjusted[pairs]).all()
+    found = ["" for _ in p]
+    left = list(range(len(p))) if known else []
+    for letter in ascii_letters:
+        if not left:
+            break
+        members = [row for row in left if row == left[0] or not adjusted[left[0], row] <= alpha]
+        for row in members:
+            found[row] = letter
+        left = [row for row in left if row not in members]
+    return found
 
 
 def _last(value: float) -> float:

@@ -2,69 +2,227 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from rich.console import Console
 
 import methods as registry
-from benchmark import budgets, selection
-from benchmark.commands.flags import one_of, search_kind, selection_rule
+from benchmark import budgets, provenance, rerun, selection
+from benchmark.commands.flags import one_of, search_kind, selection_rule, unused
 from benchmark.errors import UsageError
+from benchmark.field import one_protocol
+from benchmark.provenance import Word
 from benchmark.records import RunRecord
 from benchmark.store import Damaged, Scan, Store
-from benchmark.table import build
-from benchmark.views import Format, printable, render
+from benchmark.table import Table, build
+from benchmark.views import SORTABLE, Format, Section, arranged, document, printable, sections, show
+from benchmark.views.page import GENERATED
 
 FORMATS = ("table", "md", "csv", "json")
+BY = ("method", "problem", "suite", "task", "race")
+README = "README.md"
+WIDEST = 160
+"""Columns that a table takes of a wide terminal."""
 
 
-def leaderboard(
-    *,
-    suite: str | None,
-    output: str,
-    results: Path,
-    budget: int | None = None,
-    search: str = "",
-    study_seed: int | None = None,
-    rule: str = selection.DEFAULT,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A leaderboard as the command line asks for it."""
+
+    results: Path
+    suite: str | None = None
+    output: str = "table"
+    by: str = "method"
+    budget: int | None = None
+    search: str = ""
+    study_seed: int | None = None
+    rule: str = selection.DEFAULT
+    tuned: bool | None = None
+    """Whether what a search chose is shown; None: where there was one."""
+    sort: str = ""
+    baseline: str = ""
+    protocol: int | None = None
+    out: str = ""
+    """A file, ``-`` for none, or empty: README.md in the folder of results for Markdown, else none."""
+
+    @property
+    def target(self) -> Path | None:
+        """Where the text is written besides being printed."""
+        if self.out:
+            return None if self.out == "-" else Path(self.out)
+        return self.results / README if self.output == "md" and self.by == "method" else None
+
+    @property
+    def flags(self) -> str:
+        """What was asked for, as it would be asked for again; the folder of results is where the page lies."""
+        given: dict[str, str | int | None] = {"suite": self.suite, "by": self.by if self.by != "method" else "", "sort": self.sort}
+        given |= {
+            "search": self.search,
+            "budget": self.budget,
+            "study-seed": self.study_seed,
+            "baseline": self.baseline,
+            "protocol": self.protocol,
+        }
+        given |= {"selection-rule": self.rule if self.rule != selection.DEFAULT else ""}
+        words = [f"--{name} {value}" for name, value in given.items() if value not in (None, "")]
+        words += {True: ["--tuned"], False: ["--default"], None: []}[self.tuned]
+        return " ".join([*words, "--format md"])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What of one suite is shown."""
+
+    suite: str
+    records: list[RunRecord]
+    notes: list[str]
+    search: selection.Search
+
+
+def leaderboard(request: Request) -> None:
     """Prints the table of one suite, or of every suite that has records; by default with the largest search that all in it had.
 
     Raises:
-        UsageError: an unknown format, search or rule, or nothing to show: no records, or none that a table ranks.
+        UsageError: a flag that cannot be followed, or nothing to show: no records, or none that a table ranks.
     """
-    one_of("--format", output, FORMATS)
-    kind, decides = search_kind(search) if search else None, selection_rule(rule)
-    scan = Store(results).scan()
-    suites = sorted({record.spec.suite for record in scan.records})
-    if suite is not None and suite not in suites:
-        known = f"there are records of: {', '.join(suites)}" if suites else f"{results.resolve()} has no records"
-        hint = registry.suggestion(suite, suites)
-        raise UsageError(f"no records of suite {suite!r}{hint} ({known}; make some: python -m benchmark run --suite {suite})")
-    if not suites:
-        raise UsageError(f"{results.resolve()} has no records (make some: python -m benchmark run --suite smoke)")
+    _check(request)
+    scan = Store(request.results).scan()
+    suites = _suites(request, scan)
     warn(scan)
-    tables, empty = [], []
-    for name in suites if suite is None else [suite]:
-        of_suite = [record for record in scan.records if record.spec.suite == name]
-        made = replace(budgets.common(of_suite, kind, study_seed), rule=decides)
-        made = made if budget is None else replace(made, budget=budget)
-        records, notes = selection.shown(of_suite, made)
+    verdicts, wrong = provenance.read(request.results)
+    for line in wrong:
+        print(f"warning: skipped {printable(line)}", file=sys.stderr)
+    chosen, empty = [], []
+    for name in suites:
+        of_suite = [record for record in scan.records if record.spec.suite == name and request.protocol in (None, record.spec.protocol)]
+        one_protocol(of_suite)
+        search = _search(request, of_suite)
+        records, notes = selection.shown(of_suite, search)
         if records:
-            unequal = budgets.notes(budgets.sizes(of_suite, made), made, records, asked=budget is not None)
-            tables.append((records, [*notes, *unequal]))
+            unequal = budgets.notes(budgets.sizes(of_suite, search), search, records, asked=request.budget is not None)
+            chosen.append(Chosen(name, records, [*notes, *unequal], search))
         else:
-            empty.append(_why_empty(name, of_suite, made))
-    if not tables:
+            empty.append(_why_empty(name, of_suite, search))
+    if not chosen:
         raise UsageError("; ".join(empty))
+    if request.tuned and all(each.search.budget == 1 for each in chosen):
+        command = f"python -m benchmark sweep --suite {chosen[0].suite}"
+        raise UsageError(f"--tuned, but nothing was tuned of {', '.join(each.suite for each in chosen)} (tune: {command})")
+    parts = _sections(request, chosen, scan.damaged, verdicts)
     for why in empty:
         print(f"warning: {why}", file=sys.stderr)
-    for records, notes in tables:
-        print_table(records, scan.damaged, output, notes)
+    _put(parts, request)
+
+
+def _check(request: Request) -> None:
+    """Raises UsageError for flags that are wrong whatever the records are, and for a file that must not be written."""
+    one_of("--format", request.output, FORMATS)
+    one_of("--by", request.by, BY)
+    one_of("--sort", request.sort, ["", *SORTABLE])
+    if request.tuned is False:
+        why = "--default shows the published defaults, and no search"
+        unused(why, {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None})
+    target = request.target
+    if target is not None and request.output == "md" and target.exists():
+        try:
+            with target.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline()
+        except OSError as error:
+            raise UsageError(f"{target} cannot be read: {error.strerror}; give another --out FILE, or --out - to print only") from error
+        if not first.startswith(GENERATED):
+            raise UsageError(
+                f"{target} was not written by this command, as its first line does not say so, and is left alone: "
+                "give another --out FILE, or --out - to print only"
+            )
+
+
+def _suites(request: Request, scan: Scan) -> list[str]:
+    """The suites to show. Raises UsageError where there are none."""
+    where = request.results.resolve()
+    suites = sorted({record.spec.suite for record in scan.records})
+    if request.suite is not None and request.suite not in suites:
+        known = f"there are records of: {', '.join(suites)}" if suites else f"{where} has no records"
+        hint = registry.suggestion(request.suite, suites)
+        raise UsageError(
+            f"no records of suite {request.suite!r}{hint} ({known}; make some: python -m benchmark run --suite {request.suite})"
+        )
+    if not suites:
+        damaged = f", but {len(scan.damaged)} files that cannot be read as such: {scan.damaged[0].reason}" if scan.damaged else ""
+        raise UsageError(f"{where} has no records{damaged} (make some: python -m benchmark run --suite smoke)")
+    if request.protocol is not None:
+        found = sorted({record.spec.protocol for record in scan.records if request.suite in (None, record.spec.suite)})
+        if request.protocol not in found:
+            raise UsageError(f"--protocol {request.protocol}: no records of it (there are: {', '.join(map(str, found))})")
+        suites = sorted({record.spec.suite for record in scan.records if record.spec.protocol == request.protocol})
+    return suites if request.suite is None else [request.suite]
+
+
+def _search(request: Request, records: Sequence[RunRecord]) -> selection.Search:
+    """The search whose choice is shown."""
+    decides = selection_rule(request.rule)
+    if request.tuned is False:
+        return selection.Search(rule=decides)
+    kind = search_kind(request.search) if request.search else None
+    found = replace(budgets.common(records, kind, request.study_seed), rule=decides)
+    return found if request.budget is None else replace(found, budget=request.budget)
+
+
+def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Damaged], verdicts: Mapping[str, Word]) -> list[Section]:
+    """What is shown, a section a suite, or one of all suites."""
+
+    def made(records: Iterable[RunRecord], notes: Sequence[str] = (), of: Sequence[Chosen] = ()) -> Table:
+        built = build(records, baseline=request.baseline or None, verdicts=verdicts, damaged=damaged if of else ())
+        commands = [command for each in of if (command := rerun.command(each.records, each.search))]
+        built = replace(built, notes=[*built.notes, *notes], rerun=commands)
+        return arranged(built, request.sort) if request.sort else built
+
+    if request.by == "suite":
+        notes = [f"{each.suite}: {note}" for each in chosen for note in each.notes]
+        whole = made([record for each in chosen for record in each.records], notes, chosen)
+        return [sections.of_suites(whole, [made(each.records) for each in chosen])]
+    found = []
+    for each in chosen:
+        whole = made(each.records, each.notes, [each])
+        if request.by == "problem":
+            problems = [problem.name for problem in whole.problems]
+            found.append(sections.of_problems(whole, [made(r for r in each.records if r.spec.problem == name) for name in problems]))
+        else:
+            found.append(sections.of_task(whole) if request.by == "task" else sections.of_method(whole))
+    return found
+
+
+def _put(parts: Sequence[Section], request: Request) -> None:
+    """Prints the sections, and writes them where a file is wanted."""
+    form = cast(Format, request.output)
+    text = document(parts, request.flags) if form == "md" else show(parts, form)
+    if form == "table":
+        _print(parts)
+    else:
+        print(text, end="")
+    target = request.target
+    if target is not None:
+        try:
+            temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"{target} cannot be written: {error.strerror}; give another --out FILE, or --out - to print only") from error
+        print(f"wrote {target}", file=sys.stderr)
+
+
+def _print(parts: Sequence[Section]) -> None:
+    console = Console()
+    width = min(console.width, WIDEST) if console.is_terminal else 100
+    print(show(parts, width=width, colour=console.is_terminal), end="")
 
 
 def _why_empty(suite: str, records: Sequence[RunRecord], search: selection.Search) -> str:
@@ -81,11 +239,10 @@ def _why_empty(suite: str, records: Sequence[RunRecord], search: selection.Searc
     return f"nothing to rank of suite {suite!r}: of its {len(records)} records {found} (make evaluation records: {command})"
 
 
-def print_table(records: list[RunRecord], damaged: Sequence[Damaged], output: str, notes: Sequence[str] = ()) -> None:
-    console = Console()
+def print_table(records: list[RunRecord], damaged: Sequence[Damaged], notes: Sequence[str] = ()) -> None:
+    """The table of one study, as it is at its end."""
     built = build(records, damaged=damaged)
-    built = replace(built, notes=[*built.notes, *notes])
-    print(render(built, cast(Format, output), width=min(console.width, 100) if console.is_terminal else 100, colour=console.is_terminal))
+    _print([sections.of_method(replace(built, notes=[*built.notes, *notes]))])
 
 
 def warn(scan: Scan) -> None:

@@ -117,7 +117,7 @@ def _run(request: Request, store: Store, tracker: Tracker, resources: Resources,
     evaluated = study.records_of(plan.evaluation(wanted, tuned), store)
     tracker.end(tuned, evaluated)
     notes = selection.describe(wanted.search, selection.choose(tuned, wanted.search).values()) if wanted.budget > 1 else []
-    print_table(evaluated, [], "table", notes)
+    print_table(evaluated, [], notes)
 
 
 def _explored(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from test_records import METRICS, make
 
+from benchmark.errors import UsageError
 from benchmark.records import Cost, MetricInfo, RunRecord
 from benchmark.store import Damaged
 from benchmark.table import Row, Table, build
@@ -88,7 +89,7 @@ def test_a_metric_of_a_task_that_is_not_compared_is_shown_and_counts_for_nothing
     table = build([*alone, make({"error": 2.0, "accuracy": 0.8, "loss": 5.0}, entrant="m", metrics=metrics)])
     assert row(table, "m").delta_m.value == pytest.approx(50.0)  # (100 + 0) / 2
     assert row(table, "m").cells["digits"].metrics["loss"].value == 5.0
-    assert table.notes == []  # a baseline of 0 does not matter where nothing is relative to it
+    assert not any("has 0 for" in note for note in table.notes)  # a baseline of 0 does not matter where nothing is relative to it
     lower = make({"error": 2.0, "accuracy": 0.8, "loss": 4.0}, entrant="lower", metrics=metrics)
     both = build([*alone, make({"error": 2.0, "accuracy": 0.8, "loss": 5.0}, entrant="m", metrics=metrics), lower])
     assert row(both, "m").mean_rank == row(both, "lower").mean_rank == 1.5
@@ -208,10 +209,19 @@ def test_settings_are_never_mixed() -> None:
     assert any("4 records of late, x left out: not of the most frequent setting (steps=100)" in note for note in table.notes)
 
 
-@pytest.mark.parametrize("field", ["protocol", "problem_version"])
-def test_the_newest_protocol_and_problem_win(field: str) -> None:
+def test_several_protocols_are_refused_with_what_differs() -> None:
     old = [record for seed in range(5) for record in [*single(seed=seed), run("x", 9.0, 0.8, seed=seed)]]
-    new = [*single(seed=0, **{field: 7}), run("x", 2.0, 0.8, seed=0, **{field: 7})]
+    new = [*single(seed=0, protocol=7), run("x", 2.0, 0.8, seed=0, protocol=7)]
+    with pytest.raises(UsageError, match=r"15 of protocol 1 \(suite toy\) and 3 of protocol 7 \(suite toy\); .* --protocol 7"):
+        build(old + new)
+    assert row(build(new), "x").delta_m.value == pytest.approx(50.0)
+    tuned = make(role="tune", entrant="x", trial=4, protocol=3)  # takes no part in the table
+    assert build([*new, tuned]).records == 3
+
+
+def test_the_newest_problem_wins() -> None:
+    old = [record for seed in range(5) for record in [*single(seed=seed), run("x", 9.0, 0.8, seed=seed)]]
+    new = [*single(seed=0, problem_version=7), run("x", 2.0, 0.8, seed=0, problem_version=7)]
     table = build(old + new)
     assert row(table, "x").delta_m.value == pytest.approx(50.0)
     assert any("15 records of single, x left out" in note for note in table.notes)
@@ -274,16 +284,170 @@ def test_the_same_table_twice_and_another_seed_of_the_bootstrap() -> None:
     assert row(first, "x").delta_m.low != row(other, "x").delta_m.low
 
 
-def test_costs() -> None:
-    def cost(step: float, passes: int) -> Cost:
-        return Cost(train=step * 60, method=step * 40, evaluation=99.0, steps=100, backward_passes=passes * 100)
+def cost(step: float, passes: int = 1, memory: int | None = None) -> Cost:
+    return Cost(train=step * 60, method=step * 40, evaluation=99.0, steps=100, backward_passes=passes * 100, peak_memory=memory)
 
-    table = build([*single(cost=cost(0.01, 1)), run("slow", 1.0, 0.8, cost=cost(0.03, 2)), run("fast", 1.0, 0.8, cost=cost(0.01, 1))])
-    assert row(table, "fast").cost == pytest.approx(1.0)
-    assert row(table, "slow").cost == pytest.approx(3.0)
+
+def test_costs_are_those_over_equal_weights() -> None:
+    slow, fast, equal = (run(name, 1.0, 0.8, cost=cost(*of)) for name, of in {"slow": (0.03, 2), "fast": (0.01,), "equal": (0.02,)}.items())
+    table = build([*single(cost=cost(0.01)), slow, fast, equal])
+    assert table.cost_of == "equal"
+    assert [row(table, name).cost for name in ("equal", "fast", "slow")] == [1.0, pytest.approx(0.5), pytest.approx(1.5)]
     assert row(table, "slow").passes == 2.0
-    assert row(table, "single").cost == pytest.approx(2.0)  # both tasks
+    assert row(table, "single").cost == pytest.approx(1.0)  # both tasks
+
+
+def test_without_equal_weights_costs_are_those_over_the_cheapest() -> None:
+    timed = [run("slow", 1.0, 0.8, cost=cost(0.03)), run("fast", 1.0, 0.8, cost=cost(0.01))]
+    for untimed in ([], [run("equal", 1.0, 0.8)]):
+        table = build([*single(cost=cost(0.001)), *timed, *untimed])
+        assert table.cost_of is None
+        assert row(table, "slow").cost == pytest.approx(3.0)
+        assert row(table, "fast").cost == pytest.approx(1.0)
+        assert row(table, "single").cost == pytest.approx(0.2)  # of both tasks, and never the cheapest
     assert math.isnan(row(build([run("x", 1.0, 0.8)]), "x").cost)
+
+
+def test_memory_is_that_of_the_hungriest_problem_where_one_run_in_the_middle_decides() -> None:
+    sizes = {"digits": (100, 300, 900), "wine": (400, 500, 450)}
+    records = [run("x", 1.0, 0.8, problem=name, seed=s, cost=cost(0.1, 1, size)) for name, of in sizes.items() for s, size in enumerate(of)]
+    assert row(build(records), "x").memory == 450.0
+    assert math.isnan(row(build([run("x", 1.0, 0.8, cost=cost(0.1))]), "x").memory)
+
+
+def study(*entrants: str, seeds: int = 6, problems: tuple[str, ...] = ("digits", "wine")) -> list[RunRecord]:
+    """Every entrant worse by 0.2 of the baseline's error than the one before, with noise that all of a seed share, and some of its own."""
+    generator = random.Random(0)
+    records = []
+    for problem in problems:
+        for seed in range(seeds):
+            shared = generator.gauss(0.0, 0.02)
+            records += single(error=1.0 + shared, problem=problem, seed=seed)
+            for place, entrant in enumerate(entrants):
+                error = 0.6 + 0.2 * place + shared + generator.gauss(0.0, 0.01)
+                records.append(run(entrant, error, 0.8, problem=problem, seed=seed))
+    return records
+
+
+def test_wins_are_pairs_of_problem_and_seed_against_equal_weights() -> None:
+    table = build(study("x", "equal", "y"))
+    x, y = row(table, "x").wins, row(table, "y").wins
+    assert (table.equal, row(table, "equal").wins, row(table, "single").wins) == ("equal", None, None)
+    assert x is not None
+    assert y is not None
+    assert (x.wins, x.ties, x.losses, x.pairs) == (12, 0, 0, 12)
+    assert (y.wins, y.losses) == (0, 12)
+    assert x.p == y.p == pytest.approx(2 * 2 / 2**6)  # the smallest of six seeds, twice
+
+
+def test_equal_weights_are_found_by_what_the_card_says_and_without_a_pin_first() -> None:
+    pinned = [run("equal(learning_rate=0.1)", 1.0, 0.8, learning_rate=0.1), run("rlw", 1.0, 0.8), run("mine", 1.0, 0.8)]
+    assert build([*single(), *pinned]).equal == "equal(learning_rate=0.1)"
+    assert build([*single(), *pinned, run("equal", 1.0, 0.8)]).equal == "equal"
+    assert build([*single(), *pinned[1:]]).equal is None
+
+
+def test_the_middle_half_of_all_runs() -> None:
+    records = [
+        *(r for s in range(8) for r in single(seed=s)),
+        *(run("x", 1.0 + e, 0.8, seed=s) for s, e in enumerate([9, 1, 2, 3, 4, 5, -9, 0])),
+    ]
+    table = build(records)
+    assert row(table, "x").iqm.value == pytest.approx(100 * (1 + 2 + 3 + 4) / 4 / 2)  # accuracy does not change
+    assert row(table, "x").iqm.low < row(table, "x").iqm.value < row(table, "x").iqm.high
+
+
+def test_groups_are_letters_from_the_best_down() -> None:
+    table = build(study("x", "x2", "equal", "y"))
+    assert [each.group for each in table.rows] == ["", "a", "b", "c", "d"]
+    assert [each.like_best for each in table.rows] == [None, True, False, False, False]
+    same = study("x", "equal")
+    same += [
+        run("copy", r.test["error"], r.test["accuracy"], seed=r.spec.seed, problem=r.spec.problem) for r in same if r.spec.entrant == "x"
+    ]
+    again = build(same)
+    assert {each.entrant: each.group for each in again.rows} == {"single": "", "x": "a", "copy": "a", "equal": "b"}
+    assert set(row(again, "x").letters) & set(row(again, "copy").letters)
+    assert not set(row(again, "x").letters) & set(row(again, "equal").letters)
+
+
+def test_a_row_that_lacks_runs_has_no_letter_no_middle_and_no_wins() -> None:
+    records = study("x", "equal", "y")
+    lacking = [r for r in records if not (r.spec.entrant == "x" and (r.spec.problem, r.spec.seed) == ("wine", 3))]
+    x = row(build(lacking), "x")
+    assert (x.group, x.letters, x.like_best, x.wins) == ("", "", None, None)
+    assert math.isnan(x.iqm.value)
+    y = row(build(lacking), "y").wins
+    assert y is not None
+    assert y.p == pytest.approx(2 / 2**6)  # one row fewer in Holm's family
+
+
+def test_where_equal_weights_lack_runs_nobody_wins_over_them() -> None:
+    lacking = [r for r in study("x", "equal") if not (r.spec.entrant == "equal" and r.spec.seed == 3)]
+    table = build(lacking)
+    assert row(table, "x").wins is None
+    assert any("nobody's wins are counted, as equal lacks runs" in note for note in table.notes)
+
+
+def test_one_seed_is_refused_intervals_letters_and_p_with_the_reason() -> None:
+    table = build(study("x", "equal", seeds=1))
+    x = row(table, "x")
+    assert all(math.isnan(bound) for bound in (x.delta_m.low, x.delta_p.low, x.iqm.low))
+    assert x.group == ""
+    assert x.wins is not None
+    assert (x.wins.wins, x.wins.pairs) == (2, 2)
+    assert math.isnan(x.wins.p)
+    (note,) = [note for note in table.notes if note.startswith("one seed")]
+    assert "one seed on digits, wine: no interval, letter or p is given" in note
+    assert "python -m benchmark run --suite toy --seeds 10" in note
+    assert not any("one seed" in note for note in build(study("x", "equal", seeds=2)).notes)
+
+
+def test_one_method_alone_is_said() -> None:
+    table = build(study("x"))
+    assert row(table, "x").rank == 1
+    assert row(table, "x").group == "a"
+    assert any(note.startswith("one method only, x") for note in table.notes)
+    assert any(note.startswith("nothing is ranked") for note in build(single()).notes)
+
+
+def test_another_baseline_is_the_reference_and_the_differences_are_against_it() -> None:
+    records = study("x", "equal", "y")
+    table = build(records, baseline="equal")
+    assert order(table) == [("equal", None), ("single", None), ("x", 1), ("y", 2)]
+    assert row(table, "equal").reference
+    assert not row(table, "single").reference
+    assert row(table, "equal").delta_m.value == 0.0
+    assert (table.baseline, table.chosen_baseline) == ("equal", True)
+    errors = {name: [r.test["error"] for r in records if r.spec.entrant == name and r.spec.problem == "digits"] for name in ("x", "equal")}
+    change = 100 * (sum(errors["x"]) - sum(errors["equal"])) / sum(errors["equal"])
+    assert row(table, "x").cells["digits"].delta_m.value == pytest.approx(change / 2)  # accuracy does not change
+    assert row(table, "x").mean_rank == row(build(records), "x").mean_rank
+    with pytest.raises(UsageError, match="--baseline 'eqaul' has no evaluation records here; did you mean 'equal'"):
+        build(records, baseline="eqaul")
+
+
+def test_seeds_that_another_baseline_lacks_are_not_compared_and_it_is_named() -> None:
+    lacking = [r for r in study("x", "equal") if not (r.spec.entrant == "equal" and r.spec.seed == 3)]
+    table = build(lacking, baseline="equal")
+    assert table.problems[0].seeds == [0, 1, 2, 4, 5]
+    assert any("equal lacks" in note and "seed 3" in note and "--methods equal" in note for note in table.notes)
+
+
+def test_a_row_says_where_its_records_were_made() -> None:
+    here, there = ({"lossbench": version, "torch": "2.13.0", "device": "cpu"} for version in ("0.1.0", "0.2.0"))
+    table = build([run("x", 1.0, 0.8, seed=0, environment=here), run("x", 1.0, 0.8, seed=1, environment=there), run("y", 1.0, 0.8)])
+    assert row(table, "x").provenance.place == "LossBench mixed, torch 2.13.0, cpu"
+    assert row(table, "y").provenance.place == "unknown"
+    assert row(table, "x").provenance.status == "self-reported"
+
+
+def test_a_verdict_on_the_records_is_the_status_of_the_row() -> None:
+    records = [run("x", 1.0, 0.8, seed=seed) for seed in range(3)]
+    one, two, three = (record.id for record in records)
+    assert row(build(records, verdicts={one: "reproduced"}), "x").provenance.status == "1/3 reproduced"
+    assert row(build(records, verdicts=dict.fromkeys((one, two, three), "reproduced")), "x").provenance.status == "reproduced"
+    assert row(build(records, verdicts={one: "reproduced", two: "contradicted"}), "x").provenance.status == "1/3 contradicted"
 
 
 def test_costs_of_different_devices_are_mentioned() -> None:
