@@ -25,7 +25,7 @@ from benchmark.views import SORTABLE, Format, Section, arranged, document, print
 from benchmark.views.page import GENERATED
 
 FORMATS = ("table", "md", "csv", "json")
-BY = ("method", "problem", "suite", "task", "race")
+BY = ("method", "problem", "suite", "task")
 README = "README.md"
 WIDEST = 160
 """Columns that a table takes of a wide terminal."""
@@ -125,6 +125,9 @@ def _check(request: Request) -> None:
     one_of("--format", request.output, FORMATS)
     one_of("--by", request.by, BY)
     one_of("--sort", request.sort, ["", *SORTABLE])
+    selection_rule(request.rule)
+    if request.search:
+        search_kind(request.search)
     if request.tuned is False:
         why = "--default shows the published defaults, and no search"
         unused(why, {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None})

@@ -98,6 +98,8 @@ COLUMNS = (
         lambda row: -row.delta_p.value,
     ),
     Column("mr", _titled("mean rank"), lambda row, table: number(row.mean_rank, 2), lambda row: row.mean_rank),
+    Column("n", _titled("n"), _seeds, lambda row: -row.finished),
+    Column("failed", _titled("failed"), _failures, lambda row: sum(row.failures.values()), left=True),
     Column(
         "iqm",
         _titled("IQM %"),
@@ -106,8 +108,6 @@ COLUMNS = (
     ),
     Column("", _titled("IQM [low, high]"), lambda row, table: interval(row.iqm, 2), optional=True),
     Column("wins", lambda table: f"wins vs {table.equal}", _wins, _share, shown=_has_equal, left=True),
-    Column("n", _titled("n"), _seeds, lambda row: -row.finished),
-    Column("failed", _titled("failed"), _failures, lambda row: sum(row.failures.values()), left=True),
     Column("cost", _titled("cost"), _cost, lambda row: row.cost),
     Column("passes", _titled("passes"), lambda row, table: bracket(number(row.passes, 1), row.complete), lambda row: row.passes),
     Column("memory", _titled("memory"), lambda row, table: bracket(size(row.memory), row.complete), lambda row: row.memory),

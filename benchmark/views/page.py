@@ -23,11 +23,12 @@ def markdown(text: str) -> str:
     return _ENTITIES.sub(lambda match: f"&#{ord(match.group())};", escaped)
 
 
-def drawn(grid: Grid) -> str:
-    """One grid under its title."""
+def drawn(grid: Grid, *, titled: bool = True) -> str:
+    """One grid, under its title where a heading does not say it already."""
     aligned = ["---" if index in grid.left else "---:" for index in range(len(grid.header))]
     rows = [[markdown(name) for name in grid.header], aligned, *([markdown(cell) for cell in row] for row in grid.rows)]
-    return f"**{markdown(grid.title)}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    title = f"**{markdown(grid.title)}**\n\n" if titled else ""
+    return title + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def draw(grids: Sequence[Grid], lines: Sequence[str]) -> str:
@@ -62,10 +63,12 @@ def document(parts: Sequence[Section], command: str) -> str:
     flags = command.replace("-->", "-- >")
     blocks = [f"{GENERATED}{flags and ' '}{printable(flags)} -->", "# Leaderboard"]
     baselines = distinct(table.baseline or "one network a task" for part in parts for table in part.tables if table.chosen_baseline)
-    blocks.append(_ABOUT.format(baseline=markdown(", ".join(baselines)) if baselines else "single-task training: one network a task"))
+    blocks.append(
+        _ABOUT.format(baseline=markdown(", ".join(baselines)) if baselines else "single-task training, which is one network a task")
+    )
     for part in parts:
         blocks.append(f"## {markdown(part.title[:1].upper() + part.title[1:])}")
-        blocks += [drawn(grid) for grid in part.grids]
+        blocks += [drawn(grid, titled=part.title != f"suite {grid.title}") for grid in part.grids]
         blocks.append("**Behind these numbers**\n\n" + listed(part.remarks))
         if part.rerun:
             blocks.append("**Run it again**\n\n```console\n" + "\n".join(map(printable, part.rerun)) + "\n```")

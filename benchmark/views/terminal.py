@@ -26,8 +26,9 @@ def draw(grids: Sequence[Grid], lines: Sequence[str], width: int, colour: bool) 
     output = io.StringIO()
     console = Console(file=output, width=width, force_terminal=colour, color_system="standard" if colour else None, _environ={})
     for grid in grids:
-        for columns in blocks(grid, width):
-            drawn = RichTable(title=Text(printable(grid.title), style="bold"), title_justify="left", box=SIMPLE_HEAD, padding=0)
+        for place, columns in enumerate(blocks(grid, width)):
+            title = f"{printable(grid.title)}{', continued' if place else ''}"
+            drawn = RichTable(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, padding=0)
             for index, cells in columns.items():
                 justify: Literal["left", "right"] = "left" if index in grid.left else "right"
                 drawn.add_column(Text(printable(grid.header[index])), justify=justify, overflow="fold", width=cells)
