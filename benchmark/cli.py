@@ -194,7 +194,12 @@ def leaderboard(
     ] = "table",
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there too, in place of README.md; - only prints.")] = "",
     by: Annotated[
-        str, typer.Option("--by", metavar="method|problem|suite|task", help="What a table is of; task: means of every metric.")
+        str,
+        typer.Option(
+            "--by",
+            metavar="method|problem|suite|task|race",
+            help="What a table is of; task: means of every metric; race: against equal weights.",
+        ),
     ] = "method",
     sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="rank, dm, dp, mr, iqm, wins, n, failed, cost, ...")] = "",
     baseline: Annotated[

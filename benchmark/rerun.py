@@ -39,9 +39,10 @@ def _suite(specs: Sequence[TrialSpec]) -> list[str]:
     """The suite, and its problems where they are not those that it runs by itself."""
     name = specs[0].suite
     ran = sorted({spec.problem for spec in specs})
-    if name not in tasks.suite_names():
+    entries = tasks.suite(name).entries if name in tasks.suite_names() else ()
+    if not set(ran) <= {entry.problem for entry in entries}:  # a file of the same name
         return ["--suite", f"{name}.toml"]
-    usual = sorted(entry.problem for entry in tasks.suite(name).entries if not entry.on_request)
+    usual = sorted(entry.problem for entry in entries if not entry.on_request)
     return ["--suite", name] + (["--problem", ",".join(ran)] if ran != usual else [])
 
 

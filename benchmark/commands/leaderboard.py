@@ -13,10 +13,10 @@ from typing import cast
 from rich.console import Console
 
 import methods as registry
-from benchmark import budgets, provenance, rerun, selection
+from benchmark import budgets, provenance, races, rerun, selection
 from benchmark.commands.flags import one_of, search_kind, selection_rule, unused
 from benchmark.errors import UsageError
-from benchmark.field import one_protocol
+from benchmark.field import assemble, evaluations, one_protocol
 from benchmark.provenance import Word
 from benchmark.records import RunRecord
 from benchmark.store import Damaged, Scan, Store
@@ -25,7 +25,7 @@ from benchmark.views import SORTABLE, Format, Section, arranged, document, print
 from benchmark.views.page import GENERATED
 
 FORMATS = ("table", "md", "csv", "json")
-BY = ("method", "problem", "suite", "task")
+BY = ("method", "problem", "suite", "task", "race")
 README = "README.md"
 WIDEST = 160
 """Columns that a table takes of a wide terminal."""
@@ -195,9 +195,24 @@ def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Dama
         if request.by == "problem":
             problems = [problem.name for problem in whole.problems]
             found.append(sections.of_problems(whole, [made(r for r in each.records if r.spec.problem == name) for name in problems]))
+        elif request.by == "race":
+            found.append(_raced(whole, each.records, request.baseline))
         else:
             found.append(sections.of_task(whole) if request.by == "task" else sections.of_method(whole))
     return found
+
+
+def _raced(table: Table, records: Sequence[RunRecord], baseline: str) -> Section:
+    """Races against equal weights, or against whoever was asked for as the baseline."""
+    reference = baseline or table.equal
+    if reference is None:
+        suite = ", ".join(table.suites)
+        raise UsageError(
+            f"--by race: suite {suite} has no runs of equal weights to race against: name another entrant with --baseline, or make them "
+            f"(python -m benchmark run --suite {suite}, where baselines always take part)"
+        )
+    groups = assemble(evaluations(records, None)).groups
+    return sections.of_races(table, races.grids(groups, reference), races.notes(groups, reference))
 
 
 def _put(parts: Sequence[Section], request: Request) -> None:

@@ -69,7 +69,8 @@ def show(parts: Sequence[Section], format: Format = "table", *, width: int = 100
         ValueError: an unknown format.
     """
     if format == "json":
-        return as_json([table for part in parts for table in part.tables])
+        tables = [table for part in parts for table in part.tables]
+        return as_json(tables or [line for part in parts for line in part.lines])
     if format == "csv":
         return as_csv([line for part in parts for line in part.lines])
     if format not in get_args(Format):

@@ -77,8 +77,8 @@ def as_csv(lines: Sequence[Line]) -> str:
     return output.getvalue()
 
 
-def as_json(tables: Sequence[Table]) -> str:
-    """Everything, nan as null: one table as an object, several as a list of them.
+def as_json(tables: Sequence[Table] | Sequence[Line]) -> str:
+    """Everything, nan as null: one table as an object, several (or lines) as a list of them.
 
     <, > and & are escaped so that the text may stand inside a page's script element.
     """

@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from benchmark.board import Table
 
 
+GLOSSARY = (
+    "Method: what balances the losses, as the study knows it; python -m benchmark show NAME says what it computes and from which paper. "
+    "Every study has single-task training (a network a task), equal weights (the losses added as they are) and random ones.",
+    "Δm %: for every metric of a task, the change of its mean over seeds against the baseline's, in percent, its sign turned where higher "
+    "is better; then the mean over the metrics of a problem, and over problems. Lower is better.",
+    "Δp %: the same averaged inside every task first, so that a task with many metrics counts as much as one with few; its sign is turned: "
+    "higher is better.",
+    "Mean rank: of the methods on every metric, 1 being the best. It says who is ahead, and not by how much.",
+)
+"""The first columns for somebody who has never seen one of them; the legend says the rest."""
+
+
 def facts(table: Table) -> str:
     """How much there is behind the numbers."""
     seeds = len({seed for problem in table.problems for seed in problem.seeds})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.views.legend import distinct
+from benchmark.views.legend import GLOSSARY, distinct
 from benchmark.views.text import printable
 
 if TYPE_CHECKING:
@@ -72,5 +72,5 @@ def document(parts: Sequence[Section], command: str) -> str:
         blocks.append("**Behind these numbers**\n\n" + listed(part.remarks))
         if part.rerun:
             blocks.append("**Run it again**\n\n```console\n" + "\n".join(map(printable, part.rerun)) + "\n```")
-    blocks.append("## How to read this\n\n" + listed(distinct(line for part in parts for line in part.legend)))
+    blocks.append("## How to read this\n\n" + listed([*GLOSSARY, *distinct(line for part in parts for line in part.legend)]))
     return "\n\n".join(blocks) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmark.views.export import Line, method_lines, metric_lines
@@ -23,7 +23,7 @@ class Section:
     lines: list[Line]
     """The same numbers for a spreadsheet."""
     tables: list[Table]
-    """And for a program."""
+    """And for a program; without one it has the lines."""
     remarks: list[str]
     legend: list[str]
     rerun: list[str] = field(default_factory=list)
@@ -64,6 +64,19 @@ def of_suites(whole: Table, parts: Sequence[Table]) -> Section:
     )
     commands = [command for part in parts for command in part.rerun]
     return Section("all suites together", [by_suite(whole, parts)], lines, [whole, *parts], told, [weights, *legend(whole)], commands)
+
+
+def of_races(table: Table, grids: Sequence[Grid], told: Sequence[str]) -> Section:
+    """Races (:mod:`benchmark.races`), their rows in the order of the table; ``told`` is what their reader must know."""
+    place = {row.entrant: index for index, row in enumerate(table.rows)}
+    ordered, lines = [], list[Line]()
+    for grid in grids:
+        drawn = sorted(zip(grid.rows, grid.marks, strict=True), key=lambda each: place[each[0][0]])
+        ordered.append(replace(grid, rows=[row for row, _ in drawn], marks=[mark for _, mark in drawn]))
+        for row, _ in drawn:
+            for name, shown in zip(grid.header[1:], row[1:], strict=True):
+                lines.append({"suite": ", ".join(table.suites), "race": grid.title, "entrant": row[0], "column": name, "shown": shown})
+    return Section(f"suite {', '.join(table.suites)}", ordered, lines, [], [facts(table), *remarks(table)], list(told), table.rerun)
 
 
 def _section(table: Table, grids: list[Grid], lines: list[Line]) -> Section:
