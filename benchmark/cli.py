@@ -213,6 +213,9 @@ def leaderboard(
     study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
     selection_rule: SelectionRule = RULE,
     protocol: Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")] = "",
+    published: Annotated[
+        str | None, typer.Option("--published", metavar="[NAME]", help="Published tables of a benchmark, recomputed; without NAME a list.")
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
     """Rank the methods from the records, with intervals, failures and costs."""
@@ -220,6 +223,16 @@ def leaderboard(
     from benchmark.commands.leaderboard import Request
     from benchmark.commands.leaderboard import leaderboard as execute
 
+    only = flags.whole("--protocol", protocol, 1) if protocol else None
+    if published is not None:
+        from benchmark.commands import published as tables
+
+        others: dict[str, object] = {"--suite": suite, "--out": out, "--by": by != "method", "--sort": sort, "--baseline": baseline}
+        others |= {"--tuned or --default": tuned is not None, "--budget": budget, "--search": search, "--study-seed": study_seed}
+        others |= {"--selection-rule": selection_rule != RULE}
+        flags.unused("--published shows tables of others", others)
+        print(tables.published(name=published, output=output, results=results, protocol=only), end="")
+        return
     request = Request(
         suite=suite,
         output=output,
@@ -233,7 +246,7 @@ def leaderboard(
         search=search,
         study_seed=flags.whole("--study-seed", study_seed, 0) if study_seed else None,
         rule=selection_rule,
-        protocol=flags.whole("--protocol", protocol, 1) if protocol else None,
+        protocol=only,
     )
     execute(request)
 
@@ -335,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
     from typer.exceptions import TyperException
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _spelled_out(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given or ["--help"], prog_name="python -m benchmark", standalone_mode=False)
     except TyperException as error:
@@ -353,6 +366,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail(str(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """``--published`` alone as ``--published=``: typer has no option whose value may be left out."""
+    following = [*arguments[1:], "--"]
+    return [f"{a}=" if a == "--published" and after.startswith("-") else a for a, after in zip(arguments, following, strict=True)]
 
 
 def _fail(message: str) -> None:
