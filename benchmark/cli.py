@@ -252,6 +252,47 @@ def leaderboard(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="An entrant, as the leaderboard names it.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
+    output: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="ENTRANT", help="Measure Δm against this row; against single-task training by default.")
+    ] = "",
+    tuned: Annotated[
+        bool | None, typer.Option("--tuned/--default", help="What the largest common search chose, where there was one, or trial 0 alone.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(metavar="N", help="Compare what a search over N configurations chose; the most that all had.")
+    ] = "",
+    search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
+    study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
+    selection_rule: SelectionRule = RULE,
+    protocol: Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")] = "",
+    results: Results = RESULTS,
+) -> None:
+    """Say in plain words whether two methods differ: seed by seed, with interval, test and effect size."""
+    from benchmark.commands import flags
+    from benchmark.commands.compare import compare as execute
+    from benchmark.commands.leaderboard import Request
+
+    request = Request(
+        suite=suite,
+        output=output,
+        baseline=baseline,
+        tuned=tuned,
+        results=results,
+        budget=flags.whole("--budget", budget, 1) if budget else None,
+        search=search,
+        study_seed=flags.whole("--study-seed", study_seed, 0) if study_seed else None,
+        rule=selection_rule,
+        protocol=flags.whole("--protocol", protocol, 1) if protocol else None,
+    )
+    execute(first, second, request)
+
+
+@app.command()
 def status(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; the last study of each by default.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again until it is complete.")] = False,

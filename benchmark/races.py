@@ -17,15 +17,9 @@ from benchmark.runs import Group, Run
 
 if TYPE_CHECKING:  # numpy is loaded by who races, and not by whoever imports this module
     from benchmark.statistics import Floats
-    from benchmark.views import Grid
 
 REFERENCE = "equal"
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
-TIMES = (
-    "times leave evaluation out, and compare on one device only: records of another machine, or of a busy one, have other times; seeds "
-    "that were trained together share the times of their pass"
-)
-
 Unit = Literal["seconds", "steps"]
 
 
@@ -83,7 +77,7 @@ def at_steps(group: Group, steps: Sequence[int] | None = None) -> Race:
     """
     import numpy as np
 
-    entrants = _entrants(group)
+    entrants = entrants_of(group)
     looked = _quarters(group) if steps is None else list(steps)
     spent = np.broadcast_to(np.array(looked, dtype=np.float64), (len(group.problem.seeds), len(looked)))
     return Race(group.problem.label, entrants, [f"step {step:,}" for step in looked], _standings(group, entrants, spent, "steps"))
@@ -93,7 +87,7 @@ def at_time(group: Group, reference: str = REFERENCE) -> Race:
     """Scores at the training time that the reference took for its whole run with the same seed; nan for a seed that it did not finish."""
     import numpy as np
 
-    entrants = _entrants(group)
+    entrants = entrants_of(group)
     runs = [group.runs.get(reference, {}).get(seed, Run()) for seed in group.problem.seeds]
     spent = np.array([[run.curve[-1].seconds if run.done and run.curve else np.nan] for run in runs]).reshape(-1, 1)
     return Race(group.problem.label, entrants, [f"time of {reference}"], _standings(group, entrants, spent, "seconds"))
@@ -107,9 +101,9 @@ def time_to(group: Group, reference: str = REFERENCE) -> Chase:
     """
     import numpy as np
 
-    entrants, seeds = _entrants(group), group.problem.seeds
+    entrants, seeds = entrants_of(group), group.problem.seeds
     if reference not in entrants:
-        raise UsageError(_absent(reference, entrants, group.problem.label))
+        raise UsageError(absent(reference, entrants, group.problem.label))
     target = np.full(len(seeds), np.nan)
     spent = np.full((2, len(entrants), len(seeds)), np.nan)
     for column, seed in enumerate(seeds):
@@ -151,47 +145,7 @@ def arrivals(chases: Sequence[Chase], unit: Unit) -> dict[str, Arrival]:
     return found
 
 
-def grids(groups: Sequence[Group], reference: str = REFERENCE) -> list[Grid]:
-    """The races for a reader: a grid a problem at equal steps, then one each at equal time and of the times and steps to the target.
-
-    Raises:
-        UsageError: the reference has no finished run on any problem.
-    """
-    raced = [group for group in groups if any(run.done and run.curve for run in group.runs.get(reference, {}).values())]
-    if not raced:
-        everyone = sorted({entrant for group in groups for entrant in _entrants(group)})
-        raise UsageError(_absent(reference, everyone, ", ".join(group.problem.label for group in groups)))
-    entrants = sorted({entrant for group in raced for entrant in _entrants(group)})
-    found = [_scores(f"{group.problem.label}: validation score at the same step", [at_steps(group)], reference) for group in groups]
-    title = f"Validation score at the training time that {reference} took"
-    found.append(_scores(title, [at_time(group, reference) for group in raced], reference, [group.problem.label for group in raced]))
-    chases = [time_to(group, reference) for group in raced]
-    units: tuple[tuple[Unit, str], ...] = (("seconds", "Training time"), ("steps", "Steps"))
-    for unit, words in units:
-        columns = [arrivals([chase], unit) for chase in chases]
-        header = [chase.problem for chase in chases]
-        if len(chases) > 1:
-            columns, header = [arrivals(chases, unit), *columns], ["all problems", *header]
-        rows = [[entrant, *(_arrival(column.get(entrant)) for column in columns)] for entrant in entrants]
-        title = f"{words} to the final score of {reference}, as a multiple of its own: median over runs, and how many arrive"
-        found.append(_grid(title, header, rows, reference))
-    return found
-
-
-def notes(groups: Sequence[Group], reference: str = REFERENCE) -> list[str]:
-    """What a reader of the grids must know, one line each."""
-    lines = [
-        "Validation score: mean over tasks of validation loss over that of the best constant, lower is better; under selection best the "
-        "best so far. Nothing is interpolated: a run stands where its last evaluation found it.",
-        "(in parentheses): of the runs that have a score, as others failed or had no evaluation in time; such rows are not comparable.",
-        f"k/n: runs that ever reach the final score of {reference} with the same seed; one that does not counts as slower than all.",
-        f"Note: {TIMES}.",
-    ]
-    without = [group.problem.label for group in groups if not any(run.done and run.curve for run in group.runs.get(reference, {}).values())]
-    return lines + [f"Note: {label}: {reference} finished no run, so there are no races by time." for label in without]
-
-
-def _entrants(group: Group) -> list[str]:
+def entrants_of(group: Group) -> list[str]:
     """Those that have a curve of their own: single-task training, whose tasks have one each, does not race."""
     return sorted(entrant for entrant, runs in group.runs.items() if any(run.curve for run in runs.values()))
 
@@ -234,50 +188,6 @@ def _bounds(runs: Floats) -> tuple[float, float]:
     return (float(runs[out - 1]), float(runs[-out])) if out else (float("nan"), float("nan"))
 
 
-def _scores(title: str, races: Sequence[Race], reference: str, header: Sequence[str] = ()) -> Grid:
-    """Means over seeds with their intervals: the columns of each race side by side."""
-    entrants = sorted({entrant for race in races for entrant in race.entrants})
-    rows = []
-    for entrant in entrants:
-        cells = []
-        for race in races:
-            mine = race.scores[race.entrants.index(entrant)] if entrant in race.entrants else None
-            cells += ["n/a" if mine is None else _mean(mine[:, column]) for column in range(len(race.columns))]
-        rows.append([entrant, *cells])
-    return _grid(title, list(header) or [name for race in races for name in race.columns], rows, reference)
-
-
-def _grid(title: str, header: list[str], rows: list[list[str]], reference: str) -> Grid:
-    from benchmark.views import Grid
-
-    return Grid(title, ["method", *header], rows, ["reference" if row[0] == reference else "" for row in rows])
-
-
-def _mean(scores: Floats) -> str:
-    """``0.512 [0.498, 0.526]``; of the runs with a score, in parentheses, where some have none."""
-    import numpy as np
-
-    from benchmark import statistics
-
-    known = scores[np.isfinite(scores)]
-    if not len(known):
-        return "n/a"
-    if len(known) < len(scores):
-        return f"({known.mean():#.4g}, {len(known)}/{len(scores)})"
-    found = statistics.mean_intervals(known[None])
-    return f"{found.value[0]:#.4g}" + ("" if np.isnan(found.low[0]) else f" [{found.low[0]:#.4g}, {found.high[0]:#.4g}]")
-
-
-def _arrival(found: Arrival | None) -> str:
-    """``0.61x [0.55, 0.80] 9/10``, or ``never 0/10``."""
-    if found is None or not found.runs:
-        return "n/a"
-    ratio = "never" if found.ratio == float("inf") else f"{found.ratio:.2f}x"
-    known = found.low == found.low and found.low != float("inf")
-    bounds = f" [{found.low:.2f}, {'never' if found.high == float('inf') else f'{found.high:.2f}'}]" if known else ""
-    return f"{ratio}{bounds} {found.arrived}/{found.runs}"
-
-
-def _absent(reference: str, entrants: Sequence[str], where: str) -> str:
+def absent(reference: str, entrants: Sequence[str], where: str) -> str:
     known = f"there are: {', '.join(entrants)}" if entrants else "there are no curves"
     return f"no finished run of {reference!r} to race against on {where}{methods.suggestion(reference, entrants)} ({known})"

@@ -13,7 +13,7 @@ from typing import cast
 from rich.console import Console
 
 import methods as registry
-from benchmark import budgets, provenance, races, rerun, selection
+from benchmark import budgets, provenance, rerun, selection
 from benchmark.commands.flags import one_of, search_kind, selection_rule, unused
 from benchmark.errors import UsageError
 from benchmark.field import assemble, evaluations, one_protocol
@@ -21,7 +21,7 @@ from benchmark.provenance import Word
 from benchmark.records import RunRecord
 from benchmark.store import Damaged, Scan, Store
 from benchmark.table import Table, build
-from benchmark.views import SORTABLE, Format, Section, arranged, document, printable, sections, show
+from benchmark.views import SORTABLE, Format, Section, arranged, document, printable, races, sections, show
 from benchmark.views.page import GENERATED
 
 FORMATS = ("table", "md", "csv", "json")
@@ -93,13 +93,25 @@ def leaderboard(request: Request) -> None:
     """
     _check(request)
     scan = Store(request.results).scan()
-    suites = _suites(request, scan)
+    chosen, empty = choose(request, scan)
     warn(scan)
     verdicts, wrong = provenance.read(request.results)
     for line in wrong:
         print(f"warning: skipped {printable(line)}", file=sys.stderr)
+    parts = _sections(request, chosen, scan.damaged, verdicts)
+    for why in empty:
+        print(f"warning: {why}", file=sys.stderr)
+    _put(parts, request)
+
+
+def choose(request: Request, scan: Scan) -> tuple[list[Chosen], list[str]]:
+    """What of every suite is shown, and of each that has nothing to show why that is.
+
+    Raises:
+        UsageError: no such suite, records of several protocols, or nothing to show at all.
+    """
     chosen, empty = [], []
-    for name in suites:
+    for name in _suites(request, scan):
         of_suite = [record for record in scan.records if record.spec.suite == name and request.protocol in (None, record.spec.protocol)]
         one_protocol(of_suite)
         search = _search(request, of_suite)
@@ -114,10 +126,17 @@ def leaderboard(request: Request) -> None:
     if request.tuned and all(each.search.budget == 1 for each in chosen):
         command = f"python -m benchmark sweep --suite {chosen[0].suite}"
         raise UsageError(f"--tuned, but nothing was tuned of {', '.join(each.suite for each in chosen)} (tune: {command})")
-    parts = _sections(request, chosen, scan.damaged, verdicts)
-    for why in empty:
-        print(f"warning: {why}", file=sys.stderr)
-    _put(parts, request)
+    return chosen, empty
+
+
+def check_choice(request: Request) -> None:
+    """Raises UsageError for flags that cannot choose anything, whatever the records are."""
+    selection_rule(request.rule)
+    if request.search:
+        search_kind(request.search)
+    if request.tuned is False:
+        why = "--default shows the published defaults, and no search"
+        unused(why, {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None})
 
 
 def _check(request: Request) -> None:
@@ -125,12 +144,7 @@ def _check(request: Request) -> None:
     one_of("--format", request.output, FORMATS)
     one_of("--by", request.by, BY)
     one_of("--sort", request.sort, ["", *SORTABLE])
-    selection_rule(request.rule)
-    if request.search:
-        search_kind(request.search)
-    if request.tuned is False:
-        why = "--default shows the published defaults, and no search"
-        unused(why, {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None})
+    check_choice(request)
     target = request.target
     if target is not None and request.output == "md" and target.exists():
         try:
@@ -212,7 +226,7 @@ def _raced(table: Table, records: Sequence[RunRecord], baseline: str) -> Section
             f"(python -m benchmark run --suite {suite}, where baselines always take part)"
         )
     groups = assemble(evaluations(records, None)).groups
-    return sections.of_races(table, races.grids(groups, reference), races.notes(groups, reference))
+    return sections.of_races(table, races.grids(groups, reference), races.notes(groups, reference), list(races.lines(groups, reference)))
 
 
 def _put(parts: Sequence[Section], request: Request) -> None:

@@ -11,7 +11,7 @@ With one seed nothing is known of the noise: intervals and p are nan. Draws come
 """
 
 from benchmark.statistics.arrays import DRAWS, Floats, stack
-from benchmark.statistics.bootstrap import Bootstrap, mean_intervals, paired_bootstrap, pooled, separations
+from benchmark.statistics.bootstrap import Bootstrap, detectable, mean_intervals, paired_bootstrap, pooled, separations
 from benchmark.statistics.changes import delta_m, delta_p, relative_change, relative_costs
 from benchmark.statistics.letters import letters
 from benchmark.statistics.profiles import Profile, performance_profile
@@ -33,6 +33,7 @@ __all__ = [
     "against",
     "delta_m",
     "delta_p",
+    "detectable",
     "friedman",
     "hedges_g",
     "holm",

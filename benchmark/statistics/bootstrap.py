@@ -116,6 +116,19 @@ def separations(scores: Resamples) -> Floats:
     return p
 
 
+def detectable(scores: Resamples, confidence: float = 0.95, power: float = 0.8) -> Floats:
+    """The smallest true mean over problems whose interval by :func:`pooled` would leave out 0 with this ``power``: [methods].
+
+    The minimum detectable effect of Bloom 1995: the standard error times the sum of Student's quantiles of (1 + confidence) / 2 and of
+    power. Unlike the power at the difference that was seen, which says no more than p does (Hoenig & Heisey 2001), it depends on the noise
+    alone. It falls with the square root of the number of seeds. nan where the interval is.
+    """
+    from scipy.special import stdtrit
+
+    error, freedom = _error(scores)
+    return np.where(error == 0.0, 0.0, error * (stdtrit(freedom, (1 + confidence) / 2) + stdtrit(freedom, power)))
+
+
 def _error(scores: Resamples) -> tuple[Floats, Floats]:
     """Standard error of the mean over problems and its degrees of freedom, each [methods]; nan where a problem has one seed."""
     n = scores.seeds.astype(np.float64)

@@ -78,13 +78,15 @@ def as_csv(lines: Sequence[Line]) -> str:
 
 
 def as_json(tables: Sequence[Table] | Sequence[Line]) -> str:
-    """Everything, nan as null: one table as an object, several (or lines) as a list of them.
+    """Everything, nan as null: one table as an object, several (or lines) as a list of them."""
+    return json_of(tables[0] if len(tables) == 1 else tables)
 
-    <, > and & are escaped so that the text may stand inside a page's script element.
-    """
+
+def json_of(found: object) -> str:
+    """Data as JSON that ends with a newline; <, > and & are escaped so that the text may stand inside a page's script element."""
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(tables[0] if len(tables) == 1 else tables), indent=1).decode()
+    text = msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") + "\n"
 
 

@@ -66,17 +66,14 @@ def of_suites(whole: Table, parts: Sequence[Table]) -> Section:
     return Section("all suites together", [by_suite(whole, parts)], lines, [whole, *parts], told, [weights, *legend(whole)], commands)
 
 
-def of_races(table: Table, grids: Sequence[Grid], told: Sequence[str]) -> Section:
-    """Races (:mod:`benchmark.races`), their rows in the order of the table; ``told`` is what their reader must know."""
+def of_races(table: Table, grids: Sequence[Grid], told: Sequence[str], lines: Sequence[Line]) -> Section:
+    """Races (:mod:`.races`), their rows in the order of the table; ``told`` is what their reader must know."""
     place = {row.entrant: index for index, row in enumerate(table.rows)}
-    ordered, lines = [], list[Line]()
+    ordered = []
     for grid in grids:
         drawn = sorted(zip(grid.rows, grid.marks, strict=True), key=lambda each: place[each[0][0]])
         ordered.append(replace(grid, rows=[row for row, _ in drawn], marks=[mark for _, mark in drawn]))
-        for row, _ in drawn:
-            for name, shown in zip(grid.header[1:], row[1:], strict=True):
-                lines.append({"suite": ", ".join(table.suites), "race": grid.title, "entrant": row[0], "column": name, "shown": shown})
-    return Section(f"suite {', '.join(table.suites)}", ordered, lines, [], [facts(table), *remarks(table)], list(told), table.rerun)
+    return Section(f"suite {', '.join(table.suites)}", ordered, list(lines), [], [facts(table), *remarks(table)], list(told), table.rerun)
 
 
 def _section(table: Table, grids: list[Grid], lines: list[Line]) -> Section:

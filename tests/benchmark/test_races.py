@@ -11,9 +11,10 @@ import scipy.stats
 from test_records import make
 
 from benchmark.errors import UsageError
-from benchmark.races import Arrival, Chase, arrivals, at_steps, at_time, grids, notes, time_to
+from benchmark.races import Arrival, Chase, arrivals, at_steps, at_time, time_to
 from benchmark.records import Point, Selection
 from benchmark.runs import Group, Problem, Run, runs_of
+from benchmark.views.races import grids, lines, notes
 
 INF, NAN = math.inf, math.nan
 Curve = Sequence[tuple[int, float, float | None]]
@@ -174,7 +175,26 @@ def test_a_reference_that_did_not_run_is_one_line() -> None:
         time_to(group({"equal": EQUAL}), "slow")
 
 
+def test_lines_carry_every_number_of_the_grids() -> None:
+    found = list(lines([group({"fast": FAST, "equal": EQUAL})]))
+    assert len(found) == 2 * 3 + 2 + 2 * 2
+    assert all(line.keys() == found[0].keys() for line in found)
+    assert found[3] == {
+        "suite": "toy",
+        "problem": "digits",
+        "entrant": "fast",
+        "measure": "validation score",
+        "at": "step 10",
+        "value": pytest.approx(0.55),
+        "low": pytest.approx(0.55 - 0.05 * 12.7062, rel=1e-4),
+        "high": pytest.approx(0.55 + 0.05 * 12.7062, rel=1e-4),
+        "counted": 2,
+        "runs": 2,
+    }
+    assert (found[-1]["measure"], found[-1]["value"], found[-1]["counted"]) == ("median ratio of steps", INF, 1)
+
+
 def test_notes_say_where_there_is_no_race_by_time() -> None:
-    lines = notes([group({"fast": FAST}), group({"equal": EQUAL}, "wine")])
-    assert lines[-1] == "Note: digits: equal finished no run, so there are no races by time."
-    assert any("one device only" in line and "share the times" in line for line in lines)
+    told = notes([group({"fast": FAST}), group({"equal": EQUAL}, "wine")])
+    assert told[-1] == "Note: digits: equal finished no run, so there are no races by time."
+    assert any("one device only" in line and "share the times" in line for line in told)

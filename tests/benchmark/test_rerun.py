@@ -8,7 +8,9 @@ from benchmark.records import RunRecord
 from benchmark.selection import Search
 
 
-def of(entrants: tuple[str, ...], problems: tuple[str, ...] = ("gradnorm_toy", "wine"), suite: str = "smoke", seeds: int = 2) -> list[RunRecord]:
+def of(
+    entrants: tuple[str, ...], problems: tuple[str, ...] = ("gradnorm_toy", "wine"), suite: str = "smoke", seeds: int = 2
+) -> list[RunRecord]:
     return [make(entrant=e, problem=p, suite=suite, seed=s) for e in entrants for p in problems for s in range(seeds)]
 
 
