@@ -80,7 +80,8 @@ def assemble(members: list[RunRecord], baseline: str | None = None, verdicts: Ma
     entrants = sorted({record.spec.entrant for record in members})
     if baseline is not None and baseline not in entrants:
         hint = methods.suggestion(baseline, entrants)
-        raise UsageError(f"--baseline {baseline!r} has no evaluation records here{hint} (there are: {', '.join(entrants)})")
+        where = f"suite {', '.join(sorted(suites))}"
+        raise UsageError(f"--baseline {baseline!r} has no evaluation records in {where}{hint} (there are: {', '.join(entrants)})")
     partial = {record.spec.entrant for record in members if len(record.trained) == 1 < len(record.tasks)}
     groups: list[Group] = []
     compared: dict[str, list[RunRecord]] = {entrant: [] for entrant in entrants}

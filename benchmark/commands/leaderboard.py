@@ -202,18 +202,27 @@ def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Dama
     if request.by == "suite":
         notes = [f"{each.suite}: {note}" for each in chosen for note in each.notes]
         whole = made([record for each in chosen for record in each.records], notes, chosen)
-        return [sections.of_suites(whole, [made(each.records) for each in chosen])]
+        return [sections.of_suites(whole, [made(each.records) for each in chosen if _measured(each.suite, each.records, request.baseline)])]
     found = []
     for each in chosen:
         whole = made(each.records, each.notes, [each])
         if request.by == "problem":
-            problems = [problem.name for problem in whole.problems]
-            found.append(sections.of_problems(whole, [made(r for r in each.records if r.spec.problem == name) for name in problems]))
+            alone = {problem.name: [r for r in each.records if r.spec.problem == problem.name] for problem in whole.problems}
+            parts = [made(records) for name, records in alone.items() if _measured(name, records, request.baseline)]
+            found.append(sections.of_problems(whole, parts))
         elif request.by == "race":
             found.append(_raced(whole, each.records, request.baseline))
         else:
             found.append(sections.of_task(whole) if request.by == "task" else sections.of_method(whole))
     return found
+
+
+def _measured(name: str, records: Iterable[RunRecord], baseline: str) -> bool:
+    """Whether the baseline that was asked for is there to measure against; where it is not, that is said."""
+    if not baseline or any(record.spec.entrant == baseline and record.spec.role == "eval" for record in records):
+        return True
+    print(f"warning: {printable(name)} is left out, as {printable(baseline)} was not run on it", file=sys.stderr)
+    return False
 
 
 def _raced(table: Table, records: Sequence[RunRecord], baseline: str) -> Section:

@@ -26,9 +26,15 @@ def markdown(text: str) -> str:
 def drawn(grid: Grid, *, titled: bool = True) -> str:
     """One grid, under its title where a heading does not say it already."""
     aligned = ["---" if index in grid.left else "---:" for index in range(len(grid.header))]
-    rows = [[markdown(name) for name in grid.header], aligned, *([markdown(cell) for cell in row] for row in grid.rows)]
+    cells = [[_cell(cell, index in grid.left) for index, cell in enumerate(row)] for row in grid.rows]
+    rows = [[markdown(name) for name in grid.header], aligned, *cells]
     title = f"**{markdown(grid.title)}**\n\n" if titled else ""
     return title + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(text: str, left: bool) -> str:
+    """Text, or numbers: an interval is not broken between its ends."""
+    return markdown(text) if left else markdown(text).replace(", ", ",&nbsp;")
 
 
 def draw(grids: Sequence[Grid], lines: Sequence[str]) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from typing import Any
 
 import pytest
@@ -329,6 +330,15 @@ def study(*entrants: str, seeds: int = 6, problems: tuple[str, ...] = ("digits",
     return records
 
 
+@pytest.mark.slow
+def test_twenty_thousand_records_are_a_table_in_seconds() -> None:
+    records = study(*(f"m{index}" for index in range(48)), "equal", seeds=10, problems=tuple(f"p{index}" for index in range(40)))
+    assert len(records) > 20_000
+    before = time.process_time()
+    assert len(build(records).rows) == 50
+    assert time.process_time() - before < 15  # 3 s on an idle machine
+
+
 def test_wins_are_pairs_of_problem_and_seed_against_equal_weights() -> None:
     table = build(study("x", "equal", "y"))
     x, y = row(table, "x").wins, row(table, "y").wins
@@ -423,7 +433,7 @@ def test_another_baseline_is_the_reference_and_the_differences_are_against_it() 
     change = 100 * (sum(errors["x"]) - sum(errors["equal"])) / sum(errors["equal"])
     assert row(table, "x").cells["digits"].delta_m.value == pytest.approx(change / 2)  # accuracy does not change
     assert row(table, "x").mean_rank == row(build(records), "x").mean_rank
-    with pytest.raises(UsageError, match="--baseline 'eqaul' has no evaluation records here; did you mean 'equal'"):
+    with pytest.raises(UsageError, match="--baseline 'eqaul' has no evaluation records in suite toy; did you mean 'equal'"):
         build(records, baseline="eqaul")
 
 

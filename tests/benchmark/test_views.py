@@ -11,7 +11,7 @@ import pytest
 from test_records import make
 from test_table import run, single
 
-from benchmark.records import MetricInfo, RunRecord
+from benchmark.records import Cost, MetricInfo, RunRecord
 from benchmark.store import Damaged
 from benchmark.table import Duel, Table, build
 from benchmark.views import SORTABLE, By, Format, arranged, document, markdown, printable, render, sections
@@ -206,6 +206,25 @@ def test_columns_are_sorted_best_first_with_failures_last_and_the_baseline_on_to
     assert [row.entrant for row in arranged(table(), "dm").rows] == ["single", "good", "equal", "broken"]
     assert [row.entrant for row in arranged(table(), "method").rows] == ["single", "equal", "good", "broken"]
     assert all(arranged(table(), name).rows[-1].entrant == "broken" for name in SORTABLE)  # whose Δm is the best of all
+
+
+def test_every_number_of_a_row_that_lacks_runs_is_in_parentheses_or_empty() -> None:
+    cost = Cost(train=1.0, method=1.0, evaluation=0.0, steps=10, backward_passes=10, peak_memory=10**6)
+    records = [record for seed in range(3) for record in single(seed=seed)]
+    records += [run(name, 1.1, 0.8, seed=seed, cost=cost) for name in ("x", "equal") for seed in range(3) if (name, seed) != ("x", 1)]
+    built = build(records)
+    (x,) = [row for row in built.rows if row.entrant == "x"]
+    texts = {column.name or column.header(built): column.text(x, built) for column in COLUMNS}
+    assert texts.pop("method") == "x"
+    assert (texts.pop("rank"), texts.pop("n"), texts.pop("failed"), texts.pop("provenance")) == ("2", "2/3", "0", "self-reported")
+    assert texts.pop("mr") == "2.00"  # an incomplete row ties for the last place
+    assert {name: text for name, text in texts.items() if text} == {
+        "dm": "(+5.00)",
+        "dp": "(-5.00)",
+        "cost": "(1.00x)",
+        "passes": "(1.0)",
+        "memory": "(1 MB)",
+    }
 
 
 def test_wins_and_sizes_read_as_tables_have_them() -> None:

@@ -193,6 +193,18 @@ def test_another_baseline_is_said_and_a_wrong_one_refused(results: Path, capsys:
     assert "did you mean 'equal'" in refused(results, capsys, "--baseline", "eqaul")
 
 
+def test_where_another_baseline_was_not_run_nothing_is_measured_against_it(results: Path, capsys: Capture, tmp_path: Path) -> None:
+    out, err = shown(results, capsys, "--by", "suite", "--baseline", "pcgrad")
+    assert next(line.split() for line in out.splitlines() if line.split()[:2] == ["method", "rank"]) == ["method", "rank", "all", "toy"]
+    assert err == "warning: other is left out, as pcgrad was not run on it\n"
+    assert "has no evaluation records in suite other" in refused(results, capsys, "--baseline", "pcgrad")
+    folder = kept(tmp_path, study("mgda", "equal", seeds=2, problems=("digits",)) + study("mgda", seeds=2, problems=("wine",)))
+    out, err = shown(folder, capsys, "--by", "problem", "--baseline", "equal")
+    assert "toy/digits" in out
+    assert "toy/wine" not in out
+    assert err == "warning: wine is left out, as equal was not run on it\n"
+
+
 def tuned() -> list[RunRecord]:
     """A study whose search chose the third configuration of ``mgda``, and the defaults of the others."""
     found = study("mgda", "equal", seeds=2, problems=("digits",))
