@@ -81,10 +81,11 @@ def distinct(lines: Iterable[str]) -> list[str]:
 
 
 def _least(table: Table) -> str:
-    """The smallest p that so many seeds allow, where that is above what people take for a difference."""
+    """The smallest p that so few seeds allow for so many rows, where that is above what people take for a difference."""
     seeds = min((len(problem.seeds) for problem in table.problems if problem.baseline), default=0)
-    least = 2.0 ** (1 - seeds)
-    return f"; of {seeds} seeds never below {least:g}" if seeds > 1 and least > 0.05 else ""
+    rows = sum(row.wins is not None for row in table.rows)
+    least = min(1.0, rows * 2.0 ** (1 - seeds))
+    return f"; with {count(seeds, 'seed')} and {count(rows, 'row')} never below {least:.2g}" if seeds > 1 and least > 0.05 else ""
 
 
 def _places(table: Table) -> str:

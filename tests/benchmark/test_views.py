@@ -227,6 +227,14 @@ def test_every_number_of_a_row_that_lacks_runs_is_in_parentheses_or_empty() -> N
     }
 
 
+def test_where_so_few_seeds_can_show_nothing_that_is_said() -> None:
+    assert "; with 3 seeds and 1 row never below 0.25." in render(table(), width=200)
+    records = [
+        record for seed in range(10) for record in [*single(seed=seed), run("equal", 1.0, 0.8, seed=seed), run("x", 0.9, 0.8, seed=seed)]
+    ]
+    assert "never below" not in render(build(records), width=200)
+
+
 def test_wins_and_sizes_read_as_tables_have_them() -> None:
     assert duel(Duel(71, 0, 9, 0.0041)) == "71/80 p=.004"
     assert [probability(p) for p in (0.0001, 0.0499, 0.25, 1.0, math.nan)] == ["p<.001", "p=.050", "p=.25", "p=1", ""]
