@@ -113,7 +113,7 @@ def choose(request: Request, scan: Scan) -> tuple[list[Chosen], list[str]]:
     chosen, empty = [], []
     for name in _suites(request, scan):
         of_suite = [record for record in scan.records if record.spec.suite == name and request.protocol in (None, record.spec.protocol)]
-        one_protocol(of_suite)
+        one_protocol(record for record in of_suite if record.spec.role == "eval")
         search = _search(request, of_suite)
         records, notes = selection.shown(of_suite, search)
         if records:

@@ -298,6 +298,12 @@ def test_several_protocols_are_refused_and_one_can_be_chosen(tmp_path: Path, cap
     assert "--protocol 3: no records of it (there are: 1, 2)" in refused(folder, capsys, "--protocol", "3")
 
 
+def test_tuning_under_another_protocol_is_not_what_a_table_compares(tmp_path: Path, capsys: Capture) -> None:
+    tuning = make(role="tune", entrant="mgda", seed=1_000_000, trial=3, protocol=2, environment=PLACE)
+    folder = kept(tmp_path, [*study("mgda", "equal", seeds=2), tuning])
+    assert json.loads(shown(folder, capsys, "--default", "--format", "json")[0])["records"] == 16
+
+
 def test_one_method_only_and_one_seed_are_each_said_in_a_line(tmp_path: Path, capsys: Capture) -> None:
     out, _ = shown(kept(tmp_path, study("mgda", seeds=1)), capsys, "--format", "json")
     notes = json.loads(out)["notes"]
