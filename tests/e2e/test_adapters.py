@@ -122,11 +122,11 @@ def test_a_file_that_changed_under_its_records_is_refused_until_its_version_grow
     assert "1 trials run" in capsys.readouterr().err
 
 
-def test_an_object_of_a_module_beside_the_caller(cli: Cli, tmp_path: Path) -> None:
+def test_an_object_of_a_module_beside_the_caller(program: Cli, tmp_path: Path) -> None:
     package = tmp_path / "elsewhere" / "mypackage"  # where the command runs
     package.mkdir()
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "losses.py").write_text(MINE, encoding="utf-8")
     command = ["run", "--suite", "smoke", "--problem", "wine", "--seeds", 1, "--methods", "mypackage.losses:total", "--no-baselines"]
-    assert "0 failed" in cli(*command, "--results", tmp_path / "results", "--jobs", 1).stderr
+    assert "0 failed" in program(*command, "--results", tmp_path / "results", "--jobs", 1).stderr
     assert found(tmp_path / "results")["mypackage.losses:total"].status == "ok"

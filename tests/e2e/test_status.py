@@ -40,7 +40,7 @@ def test_a_study_is_seen_running_killed_and_complete(cli: Cli, tiny: Path, tmp_p
     _, errors = left.communicate(timeout=30)
     assert (left.returncode, errors) == (0, "")
 
-    subprocess.run(run, check=True, capture_output=True, timeout=300)
+    assert cli(*run[3:]).returncode == 0
     lines, _ = watch.communicate(timeout=60)
     assert watch.returncode == 0
     assert lines.splitlines()[0] != lines.splitlines()[-1] == "tiny: 22 of 22 trials done: complete"
