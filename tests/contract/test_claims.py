@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from torch import Tensor
 
 import methods
@@ -90,6 +90,9 @@ CHECKS: dict[str, Callable[[str, Tensor], None]] = {
     "degree_0": degree(0),
     "degree_1": degree(1),
 }
+RARELY_BROKEN = {"non_conflicting"}
+"""Of weights made wrong on purpose (scaled task by task, shifted, a constant on the diagonal of G), those that break another claim do so
+within the first seven drawn matrices; some break this one no earlier than the thirty-fourth."""
 CLAIMS = [(name, claim) for name in methods.names() for claim in methods.card(name).claims]
 
 
@@ -103,9 +106,16 @@ def test_claim_on_named_inputs(name: str, claim: str, jacobian: Tensor) -> None:
     CHECKS[claim](name, jacobian)
 
 
-@pytest.mark.parametrize(("name", "claim"), CLAIMS)
+@pytest.mark.parametrize(("name", "claim"), [(name, claim) for name, claim in CLAIMS if claim not in RARELY_BROKEN])
+@settings(max_examples=24)
 @given(jacobian=jacobians())
 def test_claim_on_drawn_inputs(name: str, claim: str, jacobian: Tensor) -> None:
+    CHECKS[claim](name, jacobian)
+
+
+@pytest.mark.parametrize(("name", "claim"), [(name, claim) for name, claim in CLAIMS if claim in RARELY_BROKEN])
+@given(jacobian=jacobians())
+def test_claim_on_many_drawn_inputs(name: str, claim: str, jacobian: Tensor) -> None:
     CHECKS[claim](name, jacobian)
 
 

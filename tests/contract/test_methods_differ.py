@@ -1,6 +1,7 @@
 """Every method differs from equal weights and from every other, unless its card says that they coincide."""
 
 import itertools
+from functools import cache
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ FACTS = {
 }
 
 
+@cache
 def trajectory(name: str) -> Tensor:
     """Unit directions on two ill-scaled, conflicting problems: the same gradients and losses for every method, all of them quick."""
     quick = {h.name: QUICK[h.name] for h in methods.card(name).hyperparameters if h.name in QUICK}
@@ -35,11 +37,8 @@ def trajectory(name: str) -> Tensor:
     return torch.stack(found)
 
 
-TRAJECTORIES = {name: trajectory(name) for name in methods.names()}
-
-
 @pytest.mark.parametrize(("one", "two"), list(itertools.combinations(methods.names(), 2)))
 def test_two_methods_are_one_only_where_a_card_says_so(one: str, two: str) -> None:
-    apart = bool(((TRAJECTORIES[one] - TRAJECTORIES[two]).norm(dim=1) > 1e-3).any())
+    apart = bool(((trajectory(one) - trajectory(two)).norm(dim=1) > 1e-3).any())
     told = two in methods.card(one).coincides or one in methods.card(two).coincides
     assert apart != told

@@ -70,11 +70,11 @@ def test_frozen_norms_and_rates_lead_to_weights_in_proportion_to_rate_over_norm(
     jacobian = gaussian(3, 6) * torch.tensor([[1.0], [2.0], [0.5]])
     values = torch.tensor([1.5, 0.7, 30.0], dtype=torch.float64)
     balancer = create(alpha=alpha, lr=0.002)
-    for _ in range(3000):
+    for _ in range(1000):
         linear.step(balancer, jacobian, values)
     progress = values / torch.tensor(START, dtype=torch.float64)
     expected = (progress / progress.mean()) ** alpha / jacobian.norm(dim=1)
-    assert linear.close(balancer.w, 3.0 * expected / expected.sum(), 2e-2)
+    assert linear.close(balancer.w, 3.0 * expected / expected.sum(), 2e-3)
 
 
 def test_the_first_batch_settles_the_initial_losses() -> None:
