@@ -21,7 +21,12 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
     inf (a failure) is the worst run: the middle half may be without it, but there is no interval. A method that lacks a run has nan. Bounds
     are nan where a problem has one seed.
 
-    Source: Agarwal et al. 2021 (rliable), ``aggregate_iqm``; their interval is the percentile one, which is too narrow for few runs.
+    Measured coverage of the 95 % interval in percent, 4000 studies, levels of six problems spread over seven times the noise of a run
+    (10 seeds on six problems, 10 on one, 3 on six): normal noise 95.3 96.7 97.0, log-normal (sigma 1) 91.9 97.2 91.9, as one-sided noise
+    moves the quartiles of so few runs.
+
+    Source: Agarwal et al. 2021 (rliable), ``aggregate_iqm``. Their interval is the percentile one, which covers 93.2 % in the first of
+    these settings (1000 studies).
 
     Raises:
         ValueError: not three axes.
@@ -75,6 +80,9 @@ def probability_of_improvement(scores: ArrayLike, method: int, draws: int = DRAW
 
     inf (a failure) loses to every number and ties with another. A row that lacks a run has nan. Bounds are nan where a problem has one
     seed.
+
+    Measured coverage of the 95 % interval in percent, 4000 studies of a true 0.64 (normal) and 0.77 (log-normal noise), with 10 seeds on
+    six problems, 10 on one, 3 on six: 95.2 94.4 98.1, and 95.2 92.4 98.6.
 
     Source: Agarwal et al. 2021 (rliable), ``probability_of_improvement``, with seeds paired.
 
