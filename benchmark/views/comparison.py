@@ -92,7 +92,7 @@ def _more(whole: Difference) -> str:
 def grid(comparison: Comparison) -> Grid:
     """A row a problem below one of all."""
     first, second = comparison.first, comparison.second
-    header = ["problem", "Δm A - B", "[low, high]", "n", "A wins", "B wins", "failed", "p", "Holm p", "g", "P(A better)"]
+    header = ["problem", "Δm A - B", "[low, high]", "n", "A wins", "failed", "p", "Holm p", "g", "P(A better)"]
     several = len(comparison.problems) > 1
     shown = [*([comparison.whole] if several else []), *comparison.problems]
     marks = ["best" if each.delta_m.high < 0.0 or each.delta_m.low > 0.0 else "" for each in shown]
@@ -107,7 +107,6 @@ def _row(each: Difference) -> list[str]:
         interval(each.delta_m, 2),
         str(each.seeds),
         f"{each.wins}/{each.pairs}",
-        f"{each.losses}/{each.pairs}",
         " and ".join(map(str, each.failures)) if any(each.failures) else "0",
         _p(each.p),
         _p(each.adjusted),
@@ -126,7 +125,8 @@ def legend(comparison: Comparison) -> list[str]:
     ratio = comparison.step_time
     lines = [
         f"Δm A - B: percentage points against {comparison.baseline}, negative = A is better. [low, high]: {level} interval, paired "
-        "bootstrap over seeds with Student's t. n: paired seeds; over all problems those that every problem has.",
+        "bootstrap over seeds with Student's t. n: paired seeds; over all problems those that every problem has. A wins: of all pairs; "
+        "a tie is nobody's.",
         "p: exact two-sided Wilcoxon over paired seeds, over all problems of the means over problems; Holm: over the problems. g: Hedges' "
         "g, mean of the paired differences over their standard deviation, corrected for n. P(A better): of a run of A against one of B, "
         "ties half.",

@@ -130,7 +130,7 @@ def test_a_failure_counts_as_worse_and_leaves_no_interval() -> None:
         "x and y have no interval, as runs failed (x 1 and y 0), which count as worse than any that finished: "
         "x wins 19 and loses 1 of 20 pairs; p = "
     )
-    assert grid(found).rows[2][6] == "1 and 0"
+    assert grid(found).rows[2][5] == "1 and 0"
     assert any(line.startswith("(in parentheses)") for line in legend(found))
 
 
