@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from benchmark.pictures import GREY, INK, PALETTE, PAPER, STYLE
-from benchmark.plan import shown
 from benchmark.records import RunRecord
+from benchmark.selection import Search, shown
 from benchmark.store import Store
 from benchmark.table import build
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs" / "overview.svg")
     given = parser.parse_args()
-    records = shown([r for r in Store(given.results).scan().records if r.spec.suite == "mixed"], budget=1)
+    records, _ = shown([r for r in Store(given.results).scan().records if r.spec.suite == "mixed"], Search())
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", facecolor=PAPER, width_ratios=(1, 1))
         weights(left, records, "digits", "slant", "ink")

@@ -1,6 +1,7 @@
 """Rules of the house, read from the source: which way imports run, what is swallowed, what must not be needed."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,13 @@ print(len(methods.names()))
 def test_names_and_cards_need_no_torch() -> None:
     code = "import sys, methods; [methods.card(n) for n in methods.names()]; print('torch' in sys.modules, 'numpy' in sys.modules)"
     assert python(code).split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_what_a_script_imports_of_the_packages_is_there(path: Path) -> None:
+    """Scripts are not type-checked, and a name that has moved is otherwise seen by the first who runs one."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}"), alias.name
