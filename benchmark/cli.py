@@ -293,6 +293,23 @@ def compare(
 
 
 @app.command()
+def site(
+    suite: Annotated[str, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = "",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; one that this made is replaced.")] = Path("site"),
+    pictures: Annotated[bool, typer.Option("--pictures", help="First train shortly and draw the problems that have no picture.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve it to this machine, and open the browser.")] = False,
+    port: Annotated[str, typer.Option(metavar="N", help="Where to serve; 0 is any that is free.")] = "8000",
+    results: Results = RESULTS,
+) -> None:
+    """Write the leaderboard, its figures and every run behind them as a folder of pages that needs no network."""
+    from benchmark.commands import flags
+    from benchmark.commands.site import site as execute
+
+    number = flags.whole("--port", port, 0)
+    execute(suite=suite, results=results, out=out, pictures=pictures, serve=serve, port=number)
+
+
+@app.command()
 def status(
     suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; the last study of each by default.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again until it is complete.")] = False,

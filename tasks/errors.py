@@ -14,6 +14,8 @@ _EXTRAS = {
     "pyarrow": ("datasets", "hub"),
     "PIL": ("pillow", "hub"),
     "matplotlib": ("matplotlib", "plot"),
+    "jinja2": ("jinja2", "site"),
+    "plotly": ("plotly", "site"),
     "ray": ("ray[tune]", "sweep"),
     "optuna": ("optuna", "sweep"),
     "wandb": ("wandb", "track"),

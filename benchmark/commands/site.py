@@ -1,0 +1,112 @@
+"""From records to a folder of pages."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import methods as registry
+import tasks
+from benchmark import budgets, selection
+from benchmark.commands.leaderboard import warn
+from benchmark.errors import UsageError
+from benchmark.records import RunRecord
+from benchmark.site import write
+from benchmark.site.names import slugs
+from benchmark.store import Scan, Store
+from benchmark.table import build
+
+PICTURES = ".png", ".svg"
+
+
+def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, port: int) -> None:
+    """Writes the site and prints where its first page is; serves it if asked to.
+
+    Raises:
+        UsageError, TaskError: nothing to show, a package is missing, or the folder is not ours; before anything is written.
+    """
+    tasks.require(["jinja2", "plotly"], "site")
+    if pictures:
+        tasks.require(["matplotlib"], "site --pictures")
+    write.check(out)
+    store = Store(results)
+    scan = store.scan()
+    suites = _chosen(suite, scan, results)
+    warn(scan)
+    from benchmark.site import data, pages
+
+    boards = []
+    for name in suites:
+        records, notes, search = _shown([record for record in scan.records if record.spec.suite == name])
+        if records:
+            table = build(records, damaged=scan.damaged)
+            table = replace(table, notes=[*table.notes, *notes])
+            boards.append(data.board(records, table, search, lambda record: store.path(record.spec).relative_to(store.root).as_posix()))
+        else:
+            print(f"warning: suite {name} has no evaluation records to rank, so it has no page", file=sys.stderr)
+    if not boards:
+        raise UsageError(f"nothing to rank in {results.resolve()} (make evaluation records: python -m benchmark run --suite {suites[0]})")
+    names = sorted({problem.name for board in boards for problem in board.problems})
+    if pictures:
+        draw(names, results)
+    found = drawn(names, results)
+    files = {name: f"{slug}{found[name].suffix}" for name, slug in slugs(names).items() if name in found}
+    folders = {f"suites/{folder}/" for folder in slugs(board.suite for board in boards).values()} if len(boards) > 1 else {""}
+    copies = {f"{folder}pictures/{file}": found[name] for folder in folders for name, file in files.items()}
+    write.write(pages.site(boards, files), out, copies)
+    print(out / "index.html")
+    if serve:
+        from benchmark.site.serve import serve as listen
+
+        listen(out, port, _say)
+
+
+def _say(address: str) -> None:
+    print(f"{address} (Ctrl-C ends)", flush=True)
+    webbrowser.open(address)
+
+
+def _chosen(suite: str, scan: Scan, results: Path) -> list[str]:
+    suites = sorted({record.spec.suite for record in scan.records})
+    if not suites:
+        raise UsageError(f"{results.resolve()} has no records (make some: python -m benchmark run --suite {suite or 'smoke'})")
+    if suite and suite not in suites:
+        hint = registry.suggestion(suite, suites)
+        raise UsageError(f"no records of suite {suite!r}{hint} (there are records of: {', '.join(suites)})")
+    return [suite] if suite else suites
+
+
+def _shown(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str], selection.Search]:
+    """What the leaderboard of these records shows by default."""
+    search = budgets.common(records)
+    shown, notes = selection.shown(records, search)
+    return shown, [*notes, *budgets.notes(budgets.sizes(records, search), search, shown, asked=False)], search
+
+
+def drawn(names: Sequence[str], results: Path) -> dict[str, Path]:
+    """The pictures that there are, by problem."""
+    found = {}
+    for name in names:
+        for ending in PICTURES:
+            path = results / "pictures" / f"{name}{ending}"
+            if "/" not in name and "\\" not in name and path.is_file():
+                found.setdefault(name, path)
+    return found
+
+
+def draw(names: Sequence[str], results: Path) -> None:
+    """Makes the pictures that are not there yet, of the problems that are installed; what cannot be drawn is said, and left out."""
+    from benchmark import plot  # torch
+
+    folder = results / "pictures"
+    there = drawn(names, results)
+    for name in (each for each in names if each in tasks.problems() and each not in there):
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"drawing {name}", file=sys.stderr)
+        try:
+            plot.plot(name, methods="", settings=[], steps=None, seeds=None, device="cpu", out=folder / f"{name}.png", where=tasks.Locations())
+        except (UsageError, tasks.TaskError) as error:
+            print(f"warning: no picture of {name}: {error}", file=sys.stderr)

@@ -1,0 +1,169 @@
+"""Figures of training: losses, weights and conflicts over the steps, and where runs ended. Numbers in, JSON for plotly out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmark.runs import Problem
+from benchmark.site.courses import Band, Course
+from benchmark.site.data import Board, Entrant, Result
+from benchmark.site.figures import band, line
+from benchmark.site.marks import MUTED, Figure, Trace, error_bars, figure, interval, log_scale, symbol, text, colour
+
+SMALL = 300
+"""Pixels of one of several figures beside each other."""
+
+Read = Callable[[Course], Band | None]
+
+
+def losses(board: Board, label: str, which: str) -> list[tuple[str, Figure]]:
+    """A figure a task with a line an entrant: ``which`` is ``validation`` or ``training``. With each the task's name."""
+    problem = next(each for each in board.problems if each.label == label)
+    found = []
+    for index, task in enumerate(problem.tasks):
+        drawn = _over_steps(board, label, lambda course, index=index: _at(getattr(course, which), index), f"{which} loss")
+        if drawn is not None:
+            drawn["label"] = f"{which.capitalize()} loss of task {task} over the steps, mean over the seeds with its interval."
+            found.append((task, drawn))
+    return found
+
+
+def _at(bands: Sequence[Band | None], index: int) -> Band | None:
+    return bands[index] if index < len(bands) else None
+
+
+def _over_steps(board: Board, label: str, read: Read, title: str) -> Figure | None:
+    traces: list[Trace] = []
+    values: list[float | None] = []
+    for each in board.entrants:
+        result = each.results.get(label)
+        found = read(result.course) if result else None
+        if found is not None:
+            traces += _band_and_line(found, each.style, each.name)
+            values += found.mean
+    if not traces:
+        return None
+    return figure(traces, _steps_and(title, log_scale(values)), SMALL, title)
+
+
+def _band_and_line(found: Band, style: int, name: str) -> list[Trace]:
+    hover = f"step %{{x}}: %{{y:.4g}}<br>mean of {found.seeds} seed{'s' if found.seeds > 1 else ''}"
+    steps = [float(step) for step in found.steps]
+    return [band(steps, found.low, found.high, style, name), line(found.steps, found.mean, style, name, hover)]
+
+
+def _steps_and(title: str, logarithmic: bool) -> dict[str, object]:
+    y: dict[str, object] = {"title": {"text": title}, **({"type": "log", "dtick": 1} if logarithmic else {})}
+    return {"xaxis": {"title": {"text": "step"}}, "yaxis": y}
+
+
+def weights(result: Result) -> Figure | None:
+    """The weights of the tasks while an entrant trained on a problem: a line a task."""
+    known = [(index, found) for index, found in enumerate(result.course.weights) if found is not None]
+    if not known:
+        return None
+    traces = [trace for index, found in known for trace in _band_and_line(found, index, result.problem.tasks[index])]
+    values = [value for _, found in known for value in found.mean]
+    drawn = figure(traces, _steps_and("weight", log_scale(values)), SMALL, "")
+    ends = ", ".join(f"{result.problem.tasks[i]} {found.mean[-1]:.3g}" for i, found in known if found.mean[-1] is not None)
+    drawn["label"] = f"Weights of {len(known)} tasks on {result.problem.label} over the steps; at the end: {ends}."
+    drawn["layout"]["showlegend"] = True
+    return drawn
+
+
+def conflicts(entrant: Entrant, which: str) -> Figure | None:
+    """Gradient cosine (``cosine``) or share of conflicting pairs (``conflicts``) while training: a line a problem."""
+    title = {"cosine": "mean cosine of two tasks' gradients", "conflicts": "share of pairs that conflict"}[which]
+    traces: list[Trace] = []
+    for index, (label, result) in enumerate(entrant.results.items()):
+        found: Band | None = getattr(result.course, which)
+        if found is not None:
+            traces += _band_and_line(found, index, label)
+            # problems have different numbers of steps: all are drawn as shares of their training
+            for trace in traces[-2:]:
+                trace["x"] = [round(step / found.steps[-1], 4) for step in trace["x"]]
+            traces[-1]["hovertemplate"] = "<b>%{fullData.name}</b><br>%{x:.0%} of training: %{y:.3f}<extra></extra>"
+    if not traces:
+        return None
+    layout: dict[str, object] = {
+        "xaxis": {"title": {"text": "share of training done"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": title}, "zeroline": True, **({"tickformat": ".0%", "rangemode": "tozero"} if which == "conflicts" else {})},
+        "showlegend": True,
+    }
+    return figure(traces, layout, 380, f"{title.capitalize()} over training, {len(traces) // 2} problems.")
+
+
+def trade_off(board: Board, label: str) -> Figure | None:
+    """Where runs ended in the plane of two tasks: losses against the front where it is known, else one metric of each; else None."""
+    problem = next(each for each in board.problems if each.label == label)
+    if label in board.fronts:
+        return _ends(board, problem, board.fronts[label])
+    firsts: dict[str, str] = {}
+    for key, info in problem.metrics.items():
+        if info.task is not None and info.compared:
+            firsts.setdefault(info.task, key)
+    return _metrics(board, problem, *firsts.values()) if len(problem.tasks) == len(firsts) == 2 else None
+
+
+def _ends(board: Board, problem: Problem, pieces: Sequence[Sequence[tuple[float, float]]]) -> Figure | None:
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "Pareto front",
+            "x": [x for x, _ in piece],
+            "y": [y for _, y in piece],
+            "line": {"color": MUTED, "width": 4},
+            "hoverinfo": "skip",
+            "legendgroup": "front",
+            "showlegend": index == 0,
+        }
+        for index, piece in enumerate(pieces)
+    ]
+    for each in board.entrants:
+        result = each.results.get(problem.label)
+        if result and result.course.ends:
+            ends = result.course.ends
+            traces.append(_dots([end[0] for end in ends], [end[1] for end in ends], each, "L1 %{x:.4g}, L2 %{y:.4g}"))
+    axes = [{"title": {"text": f"loss of {text(task)}"}} for task in problem.tasks]
+    note = f"Where every run on {problem.label} ended, in the plane of its two losses, and the Pareto front."
+    return figure(traces, {"xaxis": axes[0], "yaxis": axes[1]}, 460, note) if len(traces) > len(pieces) else None
+
+
+def _metrics(board: Board, problem: Problem, first: str, second: str) -> Figure | None:
+    traces: list[Trace] = []
+    for each in board.entrants:
+        means = each.row.cells[problem.label].metrics
+        a, b = means[first], means[second]
+        if math.isfinite(a.value) and math.isfinite(b.value):
+            trace = _dots([a.value], [b.value], each, "%{customdata}")
+            trace |= {
+                "error_x": {**error_bars([a.value], [a.low], [a.high]), "color": f"{colour(each.style)}/0.5"},
+                "error_y": {**error_bars([b.value], [b.low], [b.high]), "color": f"{colour(each.style)}/0.5"},
+                "customdata": [f"{interval(a.value, a.low, a.high, 4)}<br>{interval(b.value, b.low, b.high, 4)}"],
+            }
+            traces.append(trace)
+    axes = [{"title": {"text": f"{text(key)}, {_better(problem, key)} is better"}} for key in (first, second)]
+    note = f"{first} against {second} on {problem.label}: means over the seeds with their intervals, test split."
+    return figure(traces, {"xaxis": axes[0], "yaxis": axes[1]}, 460, note) if traces else None
+
+
+def _dots(x: Sequence[float], y: Sequence[float], entrant: Entrant, hover: str) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": text(entrant.name),
+        "x": list(x),
+        "y": list(y),
+        "marker": {"symbol": symbol(entrant.style), "size": 9, "color": colour(entrant.style)},
+        "hovertemplate": f"<b>%{{fullData.name}}</b><br>{hover}<extra></extra>",
+        "meta": {"entrant": entrant.style},
+    }
+
+
+def _better(problem: Problem, key: str) -> str:
+    return "higher" if problem.metrics[key].higher_is_better else "lower"
+
+
+Figures = Mapping[str, Figure]
