@@ -79,7 +79,6 @@ def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[
         return found
 
     columns = [
-        Column("family", "What the method needs to see", [Cell(each.family, key=each.family) for each in board.entrants], left=True),
         Column(
             "Δm %",
             f"Mean change of the test metrics against single-task training, with its {level} interval; lower is better",
@@ -90,6 +89,7 @@ def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[
         Column("mean rank", "Over the metrics of all problems; 1 is best, ties averaged", [plain(r.mean_rank, 2) for r in rows], group="all"),
         Column("n", "Runs that finished, of those expected", [_finished(each, method) for each in board.entrants], descending=True, group="all"),
         Column("failed", "Failed runs by status", [_failures(each, method) for each in board.entrants], left=True),
+        Column("family", "What the method needs to see", [Cell(each.family, key=each.family) for each in board.entrants], left=True),
         Column("step time", "Against the cheapest", [plain(row.cost, 2, "×") for row in rows]),
         Column("passes", "Backward passes through the trunk in a step", [plain(row.passes, 1) for row in rows]),
     ]

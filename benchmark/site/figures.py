@@ -18,14 +18,11 @@ from benchmark.site.marks import (
     error_bars,
     figure,
     interval,
-    rows_axis,
+    of_rows,
     symbol,
     text,
 )
 from benchmark.table import Estimate
-
-ROW = 21
-"""Pixels of a row."""
 
 
 def change(board: Board, label: str | None = None) -> Figure | None:
@@ -48,13 +45,15 @@ def change(board: Board, label: str | None = None) -> Figure | None:
         "some runs failed or are missing": ("circle-open", MUTED),
     }
     traces = [_points([shown[place] for place in groups[kind]], groups[kind], scale, kind, *looks[kind]) for kind in looks if kind in groups]
-    axis = scale.axis(ends, "Δm % against single-task training, lower is better")
+    axis = scale.axis(ends, "Δm %, lower is better")
     best = shown[0]
     where = f" on {label}" if label else ""
-    return figure(
+    spans = [tuple(scale(d.value if math.isnan(end) else end) for end in (d.low, d.high)) for _, d in shown]
+    return of_rows(
         traces,
-        {"xaxis": axis, "yaxis": rows_axis([each.name for each, _ in shown])},
-        96 + ROW * len(shown),
+        [each.name for each, _ in shown],
+        [(low, high) for low, high in spans],
+        {"xaxis": axis},
         f"Δm with its interval{where}, {len(shown)} methods, best first: {best[0].name} at {best[1].value:+.2f} %.",
     )
 
@@ -112,14 +111,14 @@ def ranks(names: Sequence[str], mean_ranks: Sequence[float], difference: float) 
             }
         )
     reach = {"type": "rect", "xref": "x", "yref": "paper", "x0": best - difference / 2, "x1": best + difference / 2, "y0": 0, "y1": 1}
-    return figure(
+    return of_rows(
         [trace for trace in traces if trace["x"]],
+        [names[index] for index in order],
+        [(mean_ranks[index] - difference / 2, mean_ranks[index] + difference / 2) for index in order],
         {
             "xaxis": {"title": {"text": f"mean rank ± CD/2 (CD = {difference:.2f}), lower is better"}, "zeroline": False},
-            "yaxis": rows_axis([names[index] for index in order]),
             "shapes": [{**reach, "fillcolor": f"{ACCENT}/0.08", "line": {"width": 0}, "layer": "below"}],
         },
-        96 + ROW * len(names),
         f"Critical-difference diagram of {len(names)} methods: best mean rank {best:.2f} of {names[order[0]]}, "
         f"critical difference {difference:.2f}, {sum(like)} not separable from the best.",
     )
@@ -176,7 +175,7 @@ def cost(board: Board) -> Figure | None:
     return figure(
         traces,
         {
-            "xaxis": {"title": {"text": "time of a step, times the cheapest"}, "type": "log", "dtick": "D2"},
+            "xaxis": {"title": {"text": "time of a step, times the cheapest"}, "type": "log", "tickvals": [1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100]},
             "yaxis": scale.axis(changes, "Δm %, lower is better"),
         },
         440,

@@ -23,7 +23,9 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "6px,2px
 LONGEST = 26
 """Characters of a name beside an axis; hovering shows all of it."""
 
-INK, MUTED, GRID, ACCENT = "@ink", "@muted", "@grid", "@0"
+INK, MUTED, ACCENT = "@ink", "@muted", "@0"
+FRAME, ROW, FOLDED = 96, 21, 20
+"""Pixels around the rows of a figure and of one row; rows that are shown of many."""
 
 
 def colour(style: int) -> str:
@@ -48,7 +50,25 @@ def text(name: str, longest: int | None = None) -> str:
 
 def figure(data: list[Trace], layout: dict[str, Any], height: int, label: str) -> Figure:
     """``label`` is what is said of it to who does not see it."""
-    return {"data": data, "layout": layout, "height": height, "label": printable(label)}
+    return {"data": data, "layout": layout, "height": height, "label": printable(label), "fold": None}
+
+
+def of_rows(traces: list[Trace], names: Sequence[str], spans: Sequence[tuple[float, float]], layout: dict[str, Any], label: str) -> Figure:
+    """A figure of one row a name, the first on top. Of many rows the first are shown, until the reader asks for all.
+
+    Args:
+        traces: their y is the row.
+        names: of the rows.
+        spans: lowest and highest x of each row.
+        layout: without the axis of the rows.
+        label: see :func:`figure`.
+    """
+    made = figure(traces, {**layout, "yaxis": rows_axis(names)}, FRAME + ROW * len(names), label)
+    if len(names) > FOLDED + 5:
+        low, high = min(low for low, _ in spans[:FOLDED]), max(high for _, high in spans[:FOLDED])
+        room = 0.04 * (high - low or 1.0)
+        made["fold"] = {"height": FRAME + ROW * FOLDED, "rows": [FOLDED - 0.4, -0.6], "x": [low - room, high + room], "count": len(names)}
+    return made
 
 
 def rows_axis(names: Sequence[str]) -> dict[str, Any]:
@@ -105,7 +125,8 @@ class Scale:
             return {"title": {"text": title}, "zeroline": True}
         steps = [0.0, *(sign * factor * self.unit * 10.0**power for sign in (1, -1) for factor in (1, 3) for power in range(-1, 6))]
         ticks = sorted(tick for tick in steps if min(known) * 1.2 <= tick <= max(known) * 1.2 or tick == 0.0)
-        ticks = [tick for tick in ticks if tick == 0.0 or abs(tick) >= self.unit * 0.5]
+        coarse = self(max(known)) - self(min(known)) > 3.5
+        ticks = [tick for tick in ticks if tick == 0.0 or abs(tick) >= self.unit * (0.5 if coarse else 0.2)]
         return {
             "title": {"text": f"{title}, compressed scale"},
             "tickvals": [self(tick) for tick in ticks],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmark.runs import Problem
 from benchmark.site.courses import Band, Course
 from benchmark.site.data import Board, Entrant, Result
 from benchmark.site.figures import band, line
-from benchmark.site.marks import MUTED, Figure, Trace, error_bars, figure, interval, log_scale, symbol, text, colour
+from benchmark.site.marks import MUTED, Figure, Trace, colour, error_bars, figure, interval, log_scale, symbol, text
 
 SMALL = 300
 """Pixels of one of several figures beside each other."""
@@ -34,28 +35,33 @@ def _at(bands: Sequence[Band | None], index: int) -> Band | None:
 
 
 def _over_steps(board: Board, label: str, read: Read, title: str) -> Figure | None:
-    traces: list[Trace] = []
-    values: list[float | None] = []
+    lines = []
     for each in board.entrants:
         result = each.results.get(label)
         found = read(result.course) if result else None
         if found is not None:
-            traces += _band_and_line(found, each.style, each.name)
-            values += found.mean
-    if not traces:
-        return None
-    return figure(traces, _steps_and(title, log_scale(values)), SMALL, title)
+            lines.append((each.style, each.name, found))
+    return _lines(lines, title, title) if lines else None
 
 
-def _band_and_line(found: Band, style: int, name: str) -> list[Trace]:
+def _lines(lines: Sequence[tuple[int, str, Band]], title: str, label: str) -> Figure:
+    """Bands over the steps by style and name, on a logarithmic axis where they need one."""
+    values = [value for _, _, found in lines for value in found.mean if value is not None]
+    y: dict[str, Any] = {"title": {"text": title}}
+    floor = None
+    if log_scale(values):
+        floor = 0.7 * min(values)  # an interval that reaches zero has no end on this axis
+        y |= {"type": "log", "dtick": 1 if max(values) / floor > 100 else "D2"}
+    traces = [trace for style, name, found in lines for trace in _band_and_line(found, style, name, floor)]
+    return figure(traces, {"xaxis": {"title": {"text": "step"}}, "yaxis": y}, SMALL, label)
+
+
+def _band_and_line(found: Band, style: int, name: str, floor: float | None = None) -> list[Trace]:
     hover = f"step %{{x}}: %{{y:.4g}}<br>mean of {found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    steps = [float(step) for step in found.steps]
-    return [band(steps, found.low, found.high, style, name), line(found.steps, found.mean, style, name, hover)]
-
-
-def _steps_and(title: str, logarithmic: bool) -> dict[str, object]:
-    y: dict[str, object] = {"title": {"text": title}, **({"type": "log", "dtick": 1} if logarithmic else {})}
-    return {"xaxis": {"title": {"text": "step"}}, "yaxis": y}
+    low, high = (
+        [None if value is None else max(value, floor) if floor else value for value in bound] for bound in (found.low, found.high)
+    )
+    return [band(found.steps, low, high, style, name), line(found.steps, found.mean, style, name, hover)]
 
 
 def weights(result: Result) -> Figure | None:
@@ -63,9 +69,7 @@ def weights(result: Result) -> Figure | None:
     known = [(index, found) for index, found in enumerate(result.course.weights) if found is not None]
     if not known:
         return None
-    traces = [trace for index, found in known for trace in _band_and_line(found, index, result.problem.tasks[index])]
-    values = [value for _, found in known for value in found.mean]
-    drawn = figure(traces, _steps_and("weight", log_scale(values)), SMALL, "")
+    drawn = _lines([(index, result.problem.tasks[index], found) for index, found in known], "weight", "")
     ends = ", ".join(f"{result.problem.tasks[i]} {found.mean[-1]:.3g}" for i, found in known if found.mean[-1] is not None)
     drawn["label"] = f"Weights of {len(known)} tasks on {result.problem.label} over the steps; at the end: {ends}."
     drawn["layout"]["showlegend"] = True
@@ -165,5 +169,3 @@ def _dots(x: Sequence[float], y: Sequence[float], entrant: Entrant, hover: str) 
 def _better(problem: Problem, key: str) -> str:
     return "higher" if problem.metrics[key].higher_is_better else "lower"
 
-
-Figures = Mapping[str, Figure]

@@ -146,7 +146,7 @@ function axis(given, styles, narrow, room) {
   const title = own.title ? { ...own.title, text: wrapped(own.title.text, room), standoff: 8 } : undefined;
   return {
     gridcolor: colour("@grid", styles), zerolinecolor: colour("@muted/0.6", styles), linecolor: colour("@line", styles),
-    automargin: true, nticks: narrow ? 6 : 9, ...own, title, fixedrange: narrow || own.fixedrange === true,
+    automargin: true, zeroline: false, nticks: narrow ? 6 : 9, ...own, title, fixedrange: narrow || own.fixedrange === true,
   };
 }
 
@@ -155,21 +155,23 @@ function draw(plot) {
   const styles = getComputedStyle(page);
   const width = plot.clientWidth;
   const narrow = width < 480;
+  const fold = plot.unfolded ? null : figure.fold;
   const legend = figure.layout.showlegend !== false && !plot.hasAttribute("data-chosen");
   const data = tinted(figure.data, styles).map((trace) => {
     const whose = trace.meta === undefined ? undefined : trace.meta.entrant;
     const seen = !plot.hasAttribute("data-chosen") || whose === undefined || chosen.has(whose);
-    return seen ? trace : { ...trace, visible: false };
+    if (!seen) return { ...trace, visible: false };
+    return trace.fill && chosen.size > 4 ? { ...trace, opacity: 0.5 } : trace;
   });
   const layout = {
     ...tinted(figure.layout, styles),
-    height: figure.height,
+    height: (fold || figure).height,
     font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 12, color: colour("@ink", styles) },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 12, r: 14, t: 10, b: 12 },
     xaxis: axis(figure.layout.xaxis, styles, narrow, width / 8.5),
-    yaxis: axis(figure.layout.yaxis, styles, narrow, figure.height / 8.5),
+    yaxis: axis(figure.layout.yaxis, styles, narrow, (fold || figure).height / 8.5),
     showlegend: legend,
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
     hoverlabel: { bgcolor: colour("@raised", styles), bordercolor: colour("@line", styles), font: { color: colour("@ink", styles) }, align: "left" },
@@ -177,6 +179,10 @@ function draw(plot) {
     dragmode: narrow ? false : "zoom",
   };
   const options = { displaylogo: false, responsive: true, displayModeBar: false, scrollZoom: false, showTips: false };
+  if (fold) {
+    layout.xaxis.range = fold.x;
+    layout.yaxis.range = fold.rows;
+  }
   Plotly.react(plot, data, layout, options);
   drawn.add(plot);
 }
@@ -200,6 +206,15 @@ function setUpFigures() {
     }
   }, { rootMargin: "400px" });
   for (const plot of plots) near.observe(plot);
+  for (const button of all("[data-unfold]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const plot = button.parentElement.querySelector("[data-figure]");
+      plot.unfolded = true;
+      if (drawn.has(plot)) draw(plot);
+      button.remove();
+    });
+  }
   addEventListener("beforeprint", () => { for (const plot of drawn) Plotly.Plots.resize(plot); });
 }
 
