@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import methods as registry
 import tasks
-from benchmark import budgets, selection
-from benchmark.commands.leaderboard import warn
+from benchmark import provenance
+from benchmark.commands.leaderboard import Request, choose, warn
 from benchmark.errors import UsageError
 from benchmark.records import RunRecord
 from benchmark.site import write
 from benchmark.site.names import slugs
-from benchmark.store import Scan, Store
+from benchmark.store import Store
 from benchmark.table import build
+from benchmark.views import printable
 
 PICTURES = ".png", ".svg"
 
@@ -32,23 +32,24 @@ def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, p
     if pictures:
         tasks.require(["matplotlib"], "site --pictures")
     write.check(out)
-    store = Store(results)
+    store, request = Store(results), Request(results=results, suite=suite or None)
     scan = store.scan()
-    suites = _chosen(suite, scan, results)
+    chosen, empty = choose(request, scan)
+    if not chosen:
+        raise UsageError("; ".join(empty))
     warn(scan)
+    verdicts, wrong = provenance.read(results)
+    for line in [*empty, *(f"skipped {line}" for line in wrong)]:
+        print(f"warning: {printable(line)}", file=sys.stderr)
     from benchmark.site import data, pages
 
+    def where(record: RunRecord) -> str:
+        return store.path(record.spec).relative_to(store.root).as_posix()
+
     boards = []
-    for name in suites:
-        records, notes, search = _shown([record for record in scan.records if record.spec.suite == name])
-        if records:
-            table = build(records, damaged=scan.damaged)
-            table = replace(table, notes=[*table.notes, *notes])
-            boards.append(data.board(records, table, search, lambda record: store.path(record.spec).relative_to(store.root).as_posix()))
-        else:
-            print(f"warning: suite {name} has no evaluation records to rank, so it has no page", file=sys.stderr)
-    if not boards:
-        raise UsageError(f"nothing to rank in {results.resolve()} (make evaluation records: python -m benchmark run --suite {suites[0]})")
+    for each in chosen:
+        table = build(each.records, verdicts=verdicts, damaged=scan.damaged)
+        boards.append(data.board(each.records, replace(table, notes=[*table.notes, *each.notes]), each.search, where))
     names = sorted({problem.name for board in boards for problem in board.problems})
     if pictures:
         draw(names, results)
@@ -69,26 +70,9 @@ def _say(address: str) -> None:
     webbrowser.open(address)
 
 
-def _chosen(suite: str, scan: Scan, results: Path) -> list[str]:
-    suites = sorted({record.spec.suite for record in scan.records})
-    if not suites:
-        raise UsageError(f"{results.resolve()} has no records (make some: python -m benchmark run --suite {suite or 'smoke'})")
-    if suite and suite not in suites:
-        hint = registry.suggestion(suite, suites)
-        raise UsageError(f"no records of suite {suite!r}{hint} (there are records of: {', '.join(suites)})")
-    return [suite] if suite else suites
-
-
-def _shown(records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str], selection.Search]:
-    """What the leaderboard of these records shows by default."""
-    search = budgets.common(records)
-    shown, notes = selection.shown(records, search)
-    return shown, [*notes, *budgets.notes(budgets.sizes(records, search), search, shown, asked=False)], search
-
-
 def drawn(names: Sequence[str], results: Path) -> dict[str, Path]:
     """The pictures that there are, by problem."""
-    found = {}
+    found: dict[str, Path] = {}
     for name in names:
         for ending in PICTURES:
             path = results / "pictures" / f"{name}{ending}"
@@ -107,6 +91,8 @@ def draw(names: Sequence[str], results: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         print(f"drawing {name}", file=sys.stderr)
         try:
-            plot.plot(name, methods="", settings=[], steps=None, seeds=None, device="cpu", out=folder / f"{name}.png", where=tasks.Locations())
+            plot.plot(
+                name, methods="", settings=[], steps=None, seeds=None, device="cpu", out=folder / f"{name}.png", where=tasks.Locations()
+            )
         except (UsageError, tasks.TaskError) as error:
             print(f"warning: no picture of {name}: {error}", file=sys.stderr)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from benchmark.runs import Problem
 from benchmark.site.data import Board, Entrant, Result
-from benchmark.table import Estimate
+from benchmark.table import Estimate, Row
+from benchmark.views.text import bracket, interval, number, probability, size
 
 Href = Callable[[str, str], str]
 """The page of an entrant on a problem."""
@@ -38,22 +39,9 @@ class Column:
     left: bool = False
 
 
-def number(value: float, digits: int = 2, *, sign: bool = False) -> str:
-    if math.isnan(value):
-        return "n/a"
-    shown = f"{value:{'+' if sign else ''}.{digits}f}"
-    return f"{value:.1e}" if (float(shown) == 0.0 and value != 0.0 and digits > 2) or abs(value) >= 1e7 else shown
-
-
-def bounds(estimate: Estimate, digits: int = 2) -> str:
-    return "" if math.isnan(estimate.low) else f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
-
-
 def of(estimate: Estimate, digits: int = 2, *, sign: bool = False, complete: bool = True, href: str = "") -> Cell:
     """A number with its interval; in brackets where it is of the finished runs only."""
-    shown = number(estimate.value, digits, sign=sign)
-    text = shown if complete or shown == "n/a" else f"({shown})"
-    return Cell(text, bounds(estimate, digits), _key(estimate.value), href)
+    return Cell(bracket(number(estimate.value, digits, sign=sign), complete), interval(estimate, digits), _key(estimate.value), href)
 
 
 def plain(value: float, digits: int, unit: str = "") -> Cell:
@@ -86,12 +74,20 @@ def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[
             group="all",
         ),
         Column("Δp %", "The same as a mean over tasks; higher is better", deltas("delta_p"), descending=True, group="all"),
-        Column("mean rank", "Over the metrics of all problems; 1 is best, ties averaged", [plain(r.mean_rank, 2) for r in rows], group="all"),
-        Column("n", "Runs that finished, of those expected", [_finished(each, method) for each in board.entrants], descending=True, group="all"),
+        Column("IQM %", "Interquartile mean of the Δm of all runs: without the best and the worst quarter", deltas("iqm"), group="all"),
+        *_wins(board, method),
+        Column(
+            "mean rank", "Over the metrics of all problems; 1 is best, ties averaged", [plain(r.mean_rank, 2) for r in rows], group="all"
+        ),
+        Column(
+            "n", "Runs that finished, of those expected", [_finished(each, method) for each in board.entrants], descending=True, group="all"
+        ),
         Column("failed", "Failed runs by status", [_failures(each, method) for each in board.entrants], left=True),
         Column("family", "What the method needs to see", [Cell(each.family, key=each.family) for each in board.entrants], left=True),
-        Column("step time", "Against the cheapest", [plain(row.cost, 2, "×") for row in rows]),
+        Column("step time", f"Over that of {board.table.cost_of or 'the cheapest'}", [plain(row.cost, 2, "×") for row in rows]),
         Column("passes", "Backward passes through the trunk in a step", [plain(row.passes, 1) for row in rows]),
+        Column("memory", "Peak of a run; of the process on a CPU", [Cell(size(row.memory), key=_key(row.memory)) for row in rows]),
+        Column("provenance", "Where the records were made, and whether anybody made them again", [_source(row) for row in rows], left=True),
     ]
     for problem in board.problems:
         columns += _of_problem(board, problem, href)
@@ -102,8 +98,25 @@ def rank(entrant: Entrant) -> Cell:
     row = entrant.row
     if row.rank is None:
         return Cell("–")
-    like = {True: "≈", False: "", None: "?"}[row.like_best] if row.rank > 1 and not math.isnan(row.delta_m.value) else ""
-    return Cell(str(row.rank), like, float(row.rank))
+    unknown = "?" if row.complete and not math.isnan(row.delta_m.value) else ""
+    return Cell(str(row.rank), row.group or unknown, float(row.rank))
+
+
+def _wins(board: Board, method: Callable[[str], str]) -> list[Column]:
+    equal = board.table.equal
+    if equal is None:
+        return []
+    cells = []
+    for each in board.entrants:
+        duel = each.row.wins
+        share = f"{duel.wins}/{duel.pairs}" if duel else ""
+        cells.append(Cell(share, probability(duel.p), duel.wins / max(duel.pairs, 1), method(each.name)) if duel else Cell("–"))
+    what = f"(problem, seed) pairs with a lower Δm than {equal}; p of the paired Wilcoxon test, Holm over the rows"
+    return [Column(f"wins vs {equal}", what, cells, descending=True, group="all")]
+
+
+def _source(row: Row) -> Cell:
+    return Cell(row.provenance.status, row.provenance.place, f"{row.provenance.status} {row.provenance.place}")
 
 
 def _finished(entrant: Entrant, method: Callable[[str], str]) -> Cell:
@@ -125,9 +138,7 @@ def _of_problem(board: Board, problem: Problem, href: Href) -> list[Column]:
     for each in board.entrants:
         cell, there = each.row.cells[label], href(each.name, label) if label in each.results else ""
         deltas.append(
-            Cell("reference", href=there)
-            if each.row.reference
-            else of(cell.delta_m, sign=True, complete=cell.complete, href=there)
+            Cell("reference", href=there) if each.row.reference else of(cell.delta_m, sign=True, complete=cell.complete, href=there)
         )
         placed.append(plain(math.nan if each.row.rank is None else cell.mean_rank, 2))
         seeds.append(Cell(str(cell.seeds), key=float(cell.seeds), href=there, mark="" if cell.complete else "bad"))
@@ -153,7 +164,9 @@ def metrics(board: Board, problem: Problem, href: Href) -> list[Column]:
             cells.append(of(cell.metrics[key], 4, complete=cell.complete, href=there))
         direction = "higher" if info.higher_is_better else "lower"
         owner = f"{info.task}: " if info.task is not None and info.task not in key else ""
-        what = f"Test split, mean over the seeds; {direction} is better" + ("" if info.compared and info.task is not None else "; not in Δm")
+        what = f"Test split, mean over the seeds; {direction} is better" + (
+            "" if info.compared and info.task is not None else "; not in Δm"
+        )
         columns.append(Column(f"{owner}{key} {'↑' if info.higher_is_better else '↓'}", what, cells, descending=info.higher_is_better))
     return columns
 
@@ -172,14 +185,23 @@ def of_method(entrant: Entrant, problems: list[Problem], href: Href) -> list[Col
     return [
         Column("Δm %", "Against single-task training, with its interval; lower is better", deltas),
         Column("Δp %", "The same as a mean over tasks; higher is better", gains, descending=True),
-        Column("mean rank", "Over the metrics of the problem", [plain(math.nan if entrant.row.rank is None else c.mean_rank, 2) for c in cells]),
+        Column(
+            "mean rank", "Over the metrics of the problem", [plain(math.nan if entrant.row.rank is None else c.mean_rank, 2) for c in cells]
+        ),
         Column(
             "n",
             "Seeds that finished",
-            [Cell(str(c.seeds), key=float(c.seeds), href=link, mark="" if c.complete else "bad") for c, link in zip(cells, there, strict=True)],
+            [
+                Cell(str(c.seeds), key=float(c.seeds), href=link, mark="" if c.complete else "bad")
+                for c, link in zip(cells, there, strict=True)
+            ],
             descending=True,
         ),
-        Column("records", "Runs behind the numbers, failures included", [_records(entrant.results.get(p.label), t) for p, t in zip(problems, there, strict=True)]),
+        Column(
+            "records",
+            "Runs behind the numbers, failures included",
+            [_records(entrant.results.get(p.label), t) for p, t in zip(problems, there, strict=True)],
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import UNSET
 
@@ -53,7 +54,7 @@ def course(tasks: Sequence[str], runs: Seeds) -> Course:
     """
 
     def losses(which: str) -> list[Band | None]:
-        return [_band([_trainer(run, t).curve for run in runs.values()], lambda p, t=t: _at(getattr(p, which), t)) for t in range(len(tasks))]
+        return [_band([_trainer(run, task).curve for run in runs.values()], partial(_read, which, task)) for task in range(len(tasks))]
 
     whole = [run[0].curve for run in runs.values() if len(run) == 1]
     together = len(whole) == len(runs)
@@ -61,9 +62,9 @@ def course(tasks: Sequence[str], runs: Seeds) -> Course:
         tasks=list(tasks),
         validation=losses("validation_losses"),
         training=losses("train_losses"),
-        weights=[_band(whole, lambda p, t=t: _at(p.weights, t)) if together else None for t in range(len(tasks))],
-        cosine=_band(whole, lambda p: None if p.cosine is UNSET else p.cosine) if together else None,
-        conflicts=_band(whole, lambda p: None if p.conflicts is UNSET else p.conflicts) if together else None,
+        weights=[_band(whole, partial(_read, "weights", task)) if together else None for task in range(len(tasks))],
+        cosine=_band(whole, partial(_known, "cosine")) if together else None,
+        conflicts=_band(whole, partial(_known, "conflicts")) if together else None,
         ends=[end for run in runs.values() if (end := _end(run, len(tasks))) is not None],
     )
 
@@ -73,8 +74,15 @@ def _trainer(run: Sequence[RunRecord], task: int) -> RunRecord:
     return next((record for record in run if task in record.trained), run[0])
 
 
-def _at(values: Sequence[Number], index: int) -> Number:
-    return values[index] if index < len(values) else None
+def _read(which: str, task: int, point: Point) -> Number:
+    """A task's number of one of the lists of a point, as far as the list goes."""
+    values: Sequence[Number] = getattr(point, which)
+    return values[task] if task < len(values) else None
+
+
+def _known(which: str, point: Point) -> Number:
+    value = getattr(point, which)
+    return None if value is UNSET else float(value)
 
 
 def _end(run: Sequence[RunRecord], tasks: int) -> list[float] | None:
@@ -83,7 +91,7 @@ def _end(run: Sequence[RunRecord], tasks: int) -> list[float] | None:
     for task in range(tasks):
         record = _trainer(run, task)
         point = next((point for point in record.curve if point.step == record.selected_step), None)
-        value = _at(point.validation_losses, task) if point else None
+        value = _read("validation_losses", task, point) if point else None
         if value is None:
             return None
         found.append(value)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import methods
 import tasks
 from benchmark.cards import method_fields, problem_fields
+from benchmark.field import assemble, evaluations
 from benchmark.records import FINISHED, RunRecord
 from benchmark.runs import Problem, alternatives, one_setting, place
 from benchmark.selection import Search
 from benchmark.site.courses import Course, course
 from benchmark.site.rerun import Rerun, rerun
 from benchmark.table import Cell, Row, Table
+
+if TYPE_CHECKING:
+    from benchmark.statistics import Floats
 
 Fields = dict[str, str]
 """A card as text; a field may have several lines."""
@@ -90,6 +95,9 @@ class Board:
     fronts: dict[str, list[list[tuple[float, float]]]] = field(default_factory=dict)
     """Known Pareto fronts as polylines of (L1, L2), by label."""
 
+    scores: Floats | None = None
+    """Δm % of single runs, ``[entrants, problems, seeds]``; None where no problem has a baseline."""
+
     @property
     def problems(self) -> list[Problem]:
         return self.table.problems
@@ -100,7 +108,7 @@ class Board:
         return best + [each.name for each in self.entrants if each.baseline and each.name not in best]
 
 
-def board(records: Iterable[RunRecord], table: Table, search: Search, where: Callable[[RunRecord], str]) -> Board:
+def board(records: Sequence[RunRecord], table: Table, search: Search, where: Callable[[RunRecord], str]) -> Board:
     """Args:
     records: those that the table was made of, of one suite.
     table: what was made of them.
@@ -133,7 +141,25 @@ def board(records: Iterable[RunRecord], table: Table, search: Search, where: Cal
     suite = ", ".join(table.suites)
     summary = tasks.suite(suite).summary if suite in tasks.suite_names() else ""
     known = {problem.label: tasks.problem(problem.name) for problem in table.problems if problem.name in tasks.problems()}
-    return Board(suite, summary, table, entrants, {label: problem_fields(each.card) for label, each in known.items()}, _fronts(known))
+    return Board(
+        suite=suite,
+        summary=summary,
+        table=table,
+        entrants=entrants,
+        cards={label: problem_fields(each.card) for label, each in known.items()},
+        fronts=_fronts(known),
+        scores=_scores(records, [row.entrant for row in table.rows]),
+    )
+
+
+def _scores(records: Iterable[RunRecord], names: Sequence[str]) -> Floats | None:
+    """Problems without a baseline are left out, and where an entrant lacks any run of a problem, all are nan."""
+    from benchmark import scoring, statistics
+
+    field = assemble(evaluations(records, None))
+    samples = [scoring.score(group, field).sample for group in field.groups]
+    known = [sample.scores() for sample in samples if sample is not None]
+    return statistics.stack(known)[[field.entrants.index(name) for name in names]] if known else None
 
 
 def _behind(records: Iterable[RunRecord], table: Table) -> dict[tuple[str, str], list[RunRecord]]:

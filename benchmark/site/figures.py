@@ -27,7 +27,9 @@ from benchmark.table import Estimate
 
 def change(board: Board, label: str | None = None) -> Figure | None:
     """Δm of every ranked entrant with its interval, of all problems or of one; None where there is nothing to draw."""
-    found = [(each, each.row.delta_m if label is None else each.row.cells[label].delta_m) for each in board.entrants if not each.row.reference]
+    found = [
+        (each, each.row.delta_m if label is None else each.row.cells[label].delta_m) for each in board.entrants if not each.row.reference
+    ]
     shown = [(each, delta) for each, delta in found if math.isfinite(delta.value)]
     if label is not None:
         shown.sort(key=lambda pair: (not pair[0].row.cells[label].complete, pair[1].value))
@@ -44,7 +46,9 @@ def change(board: Board, label: str | None = None) -> Figure | None:
         "with its interval": ("circle", ACCENT),
         "some runs failed or are missing": ("circle-open", MUTED),
     }
-    traces = [_points([shown[place] for place in groups[kind]], groups[kind], scale, kind, *looks[kind]) for kind in looks if kind in groups]
+    traces = [
+        _points([shown[place] for place in groups[kind]], groups[kind], scale, kind, *looks[kind]) for kind in looks if kind in groups
+    ]
     axis = scale.axis(ends, "Δm %, lower is better")
     best = shown[0]
     where = f" on {label}" if label else ""
@@ -82,19 +86,23 @@ def _points(shown: Sequence[tuple[Entrant, Estimate]], places: Sequence[int], sc
     }
 
 
-def ranks(names: Sequence[str], mean_ranks: Sequence[float], difference: float) -> Figure:
+def ranks(names: Sequence[str], mean_ranks: Sequence[float], difference: float, p: float) -> Figure:
     """Critical difference: mean ranks ± half of it, so that two whose bars do not meet differ (Nemenyi; Demšar 2006).
 
     Args:
         names: of the entrants.
         mean_ranks: theirs, 1 being the best.
         difference: the critical one, in ranks.
+        p: of Friedman's test that all are alike.
     """
     order = sorted(range(len(names)), key=lambda index: mean_ranks[index])
     best = mean_ranks[order[0]]
     like = [mean_ranks[index] - best <= difference for index in order]
     traces: list[Trace] = []
-    for name, alike, mark, tint in (("not separable from the best", True, "circle", ACCENT), ("separable from the best", False, "diamond", "@1")):
+    for name, alike, mark, tint in (
+        ("not separable from the best", True, "circle", ACCENT),
+        ("separable from the best", False, "diamond", "@1"),
+    ):
         places = [place for place, each in enumerate(like) if each == alike]
         values = [mean_ranks[order[place]] for place in places]
         traces.append(
@@ -116,11 +124,11 @@ def ranks(names: Sequence[str], mean_ranks: Sequence[float], difference: float) 
         [names[index] for index in order],
         [(mean_ranks[index] - difference / 2, mean_ranks[index] + difference / 2) for index in order],
         {
-            "xaxis": {"title": {"text": f"mean rank ± CD/2 (CD = {difference:.2f}), lower is better"}, "zeroline": False},
+            "xaxis": {"title": {"text": f"mean rank ± CD/2, CD = {difference:.2f}, Friedman p = {p:.2g}"}, "zeroline": False},
             "shapes": [{**reach, "fillcolor": f"{ACCENT}/0.08", "line": {"width": 0}, "layer": "below"}],
         },
         f"Critical-difference diagram of {len(names)} methods: best mean rank {best:.2f} of {names[order[0]]}, "
-        f"critical difference {difference:.2f}, {sum(like)} not separable from the best.",
+        f"critical difference {difference:.2f}, Friedman's p {p:.2g}, {sum(like)} not separable from the best.",
     )
 
 
@@ -136,7 +144,7 @@ def cost(board: Board) -> Figure | None:
         if each.row.complete and (not front or each.row.delta_m.value < front[-1].row.delta_m.value):
             front.append(each)
     others = [each for each in shown if each not in front]
-    traces = [
+    traces: list[Trace] = [
         {
             "type": "scatter",
             "mode": "markers",
@@ -175,7 +183,11 @@ def cost(board: Board) -> Figure | None:
     return figure(
         traces,
         {
-            "xaxis": {"title": {"text": "time of a step, times the cheapest"}, "type": "log", "tickvals": [1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100]},
+            "xaxis": {
+                "title": {"text": "time of a step, times the cheapest"},
+                "type": "log",
+                "tickvals": [1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100],
+            },
             "yaxis": scale.axis(changes, "Δm %, lower is better"),
         },
         440,

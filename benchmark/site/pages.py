@@ -19,6 +19,7 @@ from benchmark.site.data import Board, Entrant
 from benchmark.site.marks import COLOURS, DASHES, Figure
 from benchmark.site.names import slugs
 from benchmark.views import footer, printable
+from benchmark.views.text import interval, number, size
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -107,7 +108,9 @@ def _index(board: Board, where: Places) -> dict[str, Any]:
             "Friedman's mean ranks, one block a problem. Bars are as long as Nemenyi's critical difference: two methods whose bars do not "
             "meet differ at the 5 % level. The shaded part is the best method's.",
         ),
-        _panel("cost", "Quality against cost", figures.cost(board), "Down and to the left is better. Times of a step, cheapest method = 1."),
+        _panel(
+            "cost", "Quality against cost", figures.cost(board), "Down and to the left is better. Times of a step, cheapest method = 1."
+        ),
         _panel(
             "profiles",
             "Performance profiles",
@@ -155,7 +158,9 @@ def _problem(board: Board, where: Places, label: str) -> dict[str, Any]:
     return {
         "problem": problem,
         "columns": columns.metrics(board, problem, where.runs),
-        "change": _panel("change", "Δm with intervals", figures.change(board, label), "Dots are means over the seeds, lines their intervals."),
+        "change": _panel(
+            "change", "Δm with intervals", figures.change(board, label), "Dots are means over the seeds, lines their intervals."
+        ),
         "trade_off": _panel("trade-off", "Trade-off", training.trade_off(board, label), chosen=True),
         "validation": validation,
         "training": train,
@@ -183,7 +188,7 @@ def json_block(value: Any) -> Any:
     from markupsafe import Markup
 
     text = msgspec.json.encode(value).decode()
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 (nothing of HTML is left)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # nothing of HTML is left in it
 
 
 def _environment() -> Environment:
@@ -197,8 +202,13 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
     )
-    environment.filters |= {"json_block": json_block, "lines": lambda text: text.split("\n"), "milliseconds": _milliseconds, "megabytes": _megabytes}
-    environment.globals |= {"colours": COLOURS, "dashes": DASHES, "number": columns.number, "bounds": columns.bounds}
+    environment.filters |= {"json_block": json_block, "lines": _lines, "milliseconds": _milliseconds, "bytes": _bytes}
+    environment.globals |= {
+        "colours": COLOURS,
+        "dashes": DASHES,
+        "number": partial(number, digits=2),
+        "bounds": partial(interval, digits=2),
+    }
     return environment
 
 
@@ -206,5 +216,9 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:.3g} ms"
 
 
-def _megabytes(count: int | None) -> str:
-    return "" if count is None else f"{count / 1e6:,.0f} MB"
+def _bytes(count: int | None) -> str:
+    return "" if count is None else size(float(count))
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n")

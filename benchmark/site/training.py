@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.runs import Problem
-from benchmark.site.courses import Band, Course
+from benchmark.site.courses import Band
 from benchmark.site.data import Board, Entrant, Result
 from benchmark.site.figures import band, line
 from benchmark.site.marks import MUTED, Figure, Trace, colour, error_bars, figure, interval, log_scale, symbol, text
@@ -15,33 +15,22 @@ from benchmark.site.marks import MUTED, Figure, Trace, colour, error_bars, figur
 SMALL = 300
 """Pixels of one of several figures beside each other."""
 
-Read = Callable[[Course], Band | None]
-
 
 def losses(board: Board, label: str, which: str) -> list[tuple[str, Figure]]:
     """A figure a task with a line an entrant: ``which`` is ``validation`` or ``training``. With each the task's name."""
     problem = next(each for each in board.problems if each.label == label)
     found = []
     for index, task in enumerate(problem.tasks):
-        drawn = _over_steps(board, label, lambda course, index=index: _at(getattr(course, which), index), f"{which} loss")
-        if drawn is not None:
-            drawn["label"] = f"{which.capitalize()} loss of task {task} over the steps, mean over the seeds with its interval."
-            found.append((task, drawn))
+        lines = []
+        for each in board.entrants:
+            bands: list[Band | None] = getattr(each.results[label].course, which) if label in each.results else []
+            band_of = bands[index] if index < len(bands) else None
+            if band_of is not None:
+                lines.append((each.style, each.name, band_of))
+        if lines:
+            note = f"{which.capitalize()} loss of task {task} over the steps, mean over the seeds with its interval."
+            found.append((task, _lines(lines, f"{which} loss", note)))
     return found
-
-
-def _at(bands: Sequence[Band | None], index: int) -> Band | None:
-    return bands[index] if index < len(bands) else None
-
-
-def _over_steps(board: Board, label: str, read: Read, title: str) -> Figure | None:
-    lines = []
-    for each in board.entrants:
-        result = each.results.get(label)
-        found = read(result.course) if result else None
-        if found is not None:
-            lines.append((each.style, each.name, found))
-    return _lines(lines, title, title) if lines else None
 
 
 def _lines(lines: Sequence[tuple[int, str, Band]], title: str, label: str) -> Figure:
@@ -58,9 +47,7 @@ def _lines(lines: Sequence[tuple[int, str, Band]], title: str, label: str) -> Fi
 
 def _band_and_line(found: Band, style: int, name: str, floor: float | None = None) -> list[Trace]:
     hover = f"step %{{x}}: %{{y:.4g}}<br>mean of {found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    low, high = (
-        [None if value is None else max(value, floor) if floor else value for value in bound] for bound in (found.low, found.high)
-    )
+    low, high = ([None if value is None else max(value, floor) if floor else value for value in bound] for bound in (found.low, found.high))
     return [band(found.steps, low, high, style, name), line(found.steps, found.mean, style, name, hover)]
 
 
@@ -92,7 +79,11 @@ def conflicts(entrant: Entrant, which: str) -> Figure | None:
         return None
     layout: dict[str, object] = {
         "xaxis": {"title": {"text": "share of training done"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": title}, "zeroline": True, **({"tickformat": ".0%", "rangemode": "tozero"} if which == "conflicts" else {})},
+        "yaxis": {
+            "title": {"text": title},
+            "zeroline": True,
+            **({"tickformat": ".0%", "rangemode": "tozero"} if which == "conflicts" else {}),
+        },
         "showlegend": True,
     }
     return figure(traces, layout, 380, f"{title.capitalize()} over training, {len(traces) // 2} problems.")
@@ -168,4 +159,3 @@ def _dots(x: Sequence[float], y: Sequence[float], entrant: Entrant, hover: str) 
 
 def _better(problem: Problem, key: str) -> str:
     return "higher" if problem.metrics[key].higher_is_better else "lower"
-
