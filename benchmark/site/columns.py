@@ -87,7 +87,7 @@ def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[
         Column("step time", f"Over that of {board.table.cost_of or 'the cheapest'}", [plain(row.cost, 2, "×") for row in rows]),
         Column("passes", "Backward passes through the trunk in a step", [plain(row.passes, 1) for row in rows]),
         Column("memory", "Peak of a run; of the process on a CPU", [Cell(size(row.memory), key=_key(row.memory)) for row in rows]),
-        Column("provenance", "Where the records were made, and whether anybody made them again", [_source(row) for row in rows], left=True),
+        Column("provenance", "Where the records were made, and whether anybody made them again", _sources(rows), left=True),
     ]
     for problem in board.problems:
         columns += _of_problem(board, problem, href)
@@ -115,8 +115,10 @@ def _wins(board: Board, method: Callable[[str], str]) -> list[Column]:
     return [Column(f"wins vs {equal}", what, cells, descending=True, group="all")]
 
 
-def _source(row: Row) -> Cell:
-    return Cell(row.provenance.status, row.provenance.place, f"{row.provenance.status} {row.provenance.place}")
+def _sources(rows: list[Row]) -> list[Cell]:
+    """What is the same for all rows stands in the notes."""
+    one = len({row.provenance.place for row in rows}) == 1
+    return [Cell(row.provenance.status, "" if one else row.provenance.place, row.provenance.status) for row in rows]
 
 
 def _finished(entrant: Entrant, method: Callable[[str], str]) -> Cell:

@@ -184,7 +184,7 @@ def cost(board: Board) -> Figure | None:
         traces,
         {
             "xaxis": {
-                "title": {"text": "time of a step, times the cheapest"},
+                "title": {"text": "time of a step"},
                 "type": "log",
                 "tickvals": [1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100],
             },

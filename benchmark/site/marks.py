@@ -112,7 +112,7 @@ class Scale:
     def of(cls, values: Iterable[float]) -> Scale:
         sizes = sorted(abs(value) for value in values if math.isfinite(value))
         middle = sizes[len(sizes) // 2] if sizes else 0.0
-        if not sizes or middle == 0.0 or sizes[-1] <= 8 * middle:
+        if not sizes or middle == 0.0 or sizes[-1] <= 6 * middle:
             return cls()
         return cls(10.0 ** round(math.log10(middle)))
 

@@ -109,7 +109,10 @@ def _index(board: Board, where: Places) -> dict[str, Any]:
             "meet differ at the 5 % level. The shaded part is the best method's.",
         ),
         _panel(
-            "cost", "Quality against cost", figures.cost(board), "Down and to the left is better. Times of a step, cheapest method = 1."
+            "cost",
+            "Quality against cost",
+            figures.cost(board),
+            f"Down and to the left is better. The step of {board.table.cost_of or 'the cheapest'} takes 1.",
         ),
         _panel(
             "profiles",
@@ -125,7 +128,7 @@ def _index(board: Board, where: Places) -> dict[str, Any]:
         "panels": [panel for panel in panels if panel],
         "families": sorted({each.family for each in board.entrants}),
         "notes": footer(board.table),
-        "chooser": _chooser(board),
+        "chooser": _chooser(board, [each for each in board.entrants if each.row.rank is not None and each.row.complete]),
     }
 
 
@@ -164,7 +167,7 @@ def _problem(board: Board, where: Places, label: str) -> dict[str, Any]:
         "trade_off": _panel("trade-off", "Trade-off", training.trade_off(board, label), chosen=True),
         "validation": validation,
         "training": train,
-        "chooser": _chooser(board),
+        "chooser": _chooser(board, [each for each in board.entrants if label in each.results]),
         "picture": where.pictures.get(label),
     }
 
@@ -173,13 +176,13 @@ def _panel(name: str, title: str, drawn: Figure | None, caption: str = "", *, ch
     return Panel(name, title, drawn, caption, chosen) if drawn is not None else None
 
 
-def _chooser(board: Board) -> dict[str, Any]:
-    """Who is shown first, and who stands behind a fold."""
+def _chooser(board: Board, entrants: Sequence[Entrant]) -> dict[str, Any]:
+    """Of these, who is shown first and who is not yet, and who stands behind a fold."""
     first = set(board.shown_first())
-    few = len(board.entrants) <= FEW
+    few = len(entrants) <= FEW
     return {
-        "first": [(each, each.name in first) for each in board.entrants if few or each.name in first],
-        "others": [] if few else [each for each in board.entrants if each.name not in first],
+        "first": [(each, each.name in first) for each in entrants if few or each.name in first],
+        "others": [] if few else [each for each in entrants if each.name not in first],
     }
 
 

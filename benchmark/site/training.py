@@ -40,7 +40,8 @@ def _lines(lines: Sequence[tuple[int, str, Band]], title: str, label: str) -> Fi
     floor = None
     if log_scale(values):
         floor = 0.7 * min(values)  # an interval that reaches zero has no end on this axis
-        y |= {"type": "log", "dtick": 1 if max(values) / floor > 100 else "D2"}
+        decades = math.log10(max(values) / floor)
+        y |= {"type": "log", "exponentformat": "power", "dtick": "D2" if decades < 2 else math.ceil(decades / 6)}
     traces = [trace for style, name, found in lines for trace in _band_and_line(found, style, name, floor)]
     return figure(traces, {"xaxis": {"title": {"text": "step"}}, "yaxis": y}, SMALL, label)
 
@@ -82,7 +83,7 @@ def conflicts(entrant: Entrant, which: str) -> Figure | None:
         "yaxis": {
             "title": {"text": title},
             "zeroline": True,
-            **({"tickformat": ".0%", "rangemode": "tozero"} if which == "conflicts" else {}),
+            **({"tickformat": ".0%", "range": [-0.03, 1.03]} if which == "conflicts" else {}),
         },
         "showlegend": True,
     }

@@ -265,5 +265,5 @@ setUpTheme();
 setUpSorting();
 setUpFilters();
 setUpChoosers();
-setUpFigures();
 setUpCopying();
+addEventListener("load", setUpFigures);
