@@ -1,4 +1,4 @@
-"""The system's browser, for the tests of the site. ``python -m tests.browser`` prints where it is, or fails and says what to install."""
+"""The system's browser, for the tests of the site. ``python tests/browser.py`` prints where it is, or fails and says what to install."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ PACKAGES = ("methods", "tasks", "benchmark")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 NEVER = {"methods": {"tasks", "benchmark"}, "tasks": {"methods", "benchmark"}, "benchmark": set()}
 OPTIONAL = ["ray", "wandb", "datasets", "pyarrow", "huggingface_hub", "PIL", "sklearn", "skimage", "matplotlib", "torchjd", "moocore"]
+OPTIONAL += ["plotly", "jinja2", "markupsafe"]
 METHODS_NEED_NONE_OF = [*OPTIONAL, "torchmetrics", "msgspec", "typer", "rich"]
 
 
@@ -59,9 +60,14 @@ def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("packages", "places"),
-    [({"datasets", "pyarrow", "huggingface_hub"}, {"tasks/tables.py"}), ({"PIL"}, {"tasks/pixels.py"})],
+    [
+        ({"datasets", "pyarrow", "huggingface_hub"}, {"tasks/tables.py"}),
+        ({"PIL"}, {"tasks/pixels.py"}),
+        ({"plotly"}, {"benchmark/site/write.py"}),
+        ({"jinja2", "markupsafe"}, {"benchmark/site/pages.py"}),
+    ],
 )
-def test_data_is_read_in_one_place(packages: set[str], places: set[str]) -> None:
+def test_a_large_package_is_used_in_one_place(packages: set[str], places: set[str]) -> None:
     assert {label(path) for path in FILES if imported(path) & packages} == places
 
 

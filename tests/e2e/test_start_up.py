@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Cli
 
-HEAVY = ("torch", "ray", "wandb", "datasets", "sklearn", "scipy", "numpy", "matplotlib", "moocore")
+HEAVY = ("torch", "ray", "wandb", "datasets", "sklearn", "scipy", "numpy", "matplotlib", "moocore", "jinja2", "plotly")
 BLOCK = """
 import sys
 
@@ -42,6 +42,7 @@ def test_help_takes_under_0_3_s_of_cpu() -> None:
         (["run", "--help"], HEAVY),
         (["sweep", "--help"], HEAVY),
         (["plot", "--help"], HEAVY),
+        (["site", "--help"], HEAVY),
         (["list", "methods"], HEAVY),
         (["list", "problems"], HEAVY),
         (["list", "suites"], HEAVY),
