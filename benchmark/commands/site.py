@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import tasks
-from benchmark import provenance
+from benchmark import provenance, rerun
 from benchmark.commands.leaderboard import Request, choose, warn
 from benchmark.errors import UsageError
 from benchmark.records import RunRecord
@@ -47,7 +47,8 @@ def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, p
     boards = []
     for each in chosen:
         table = build(each.records, verdicts=verdicts, damaged=scan.damaged)
-        boards.append(data.board(each.records, replace(table, notes=[*table.notes, *each.notes]), each.search, where))
+        again = [command] if (command := rerun.command(each.records, each.search)) else []
+        boards.append(data.board(each.records, replace(table, notes=[*table.notes, *each.notes], rerun=again), each.search, where))
     names = sorted({problem.name for board in boards for problem in board.problems})
     if pictures:
         draw(names, results)

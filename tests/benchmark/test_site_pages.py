@@ -249,6 +249,30 @@ def test_the_command_writes_the_site_with_its_pictures(results: Path, tmp_path: 
     assert {path.name for path in (tmp_path / "site" / "assets").iterdir()} == {"app.js", "theme.js", "style.css", "plotly.min.js"}
 
 
+def test_pictures_are_made_where_there_are_none(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmark import plot
+
+    asked: list[str] = []
+
+    def drawn(name: str, *, out: Path, **others: object) -> None:
+        asked.append(name)
+        if name == "digits":
+            raise UsageError("nothing to show")
+        out.write_bytes(b"a picture")
+
+    monkeypatch.setattr(plot, "plot", drawn)
+    code, _, err = called(["--results", results, "--out", tmp_path / "site", "--pictures"], capsys)
+    assert code == 0
+    assert asked == ["digits", "wine"]
+    assert "warning: no picture of digits: nothing to show" in err
+    assert (tmp_path / "site" / "pictures" / "wine.png").read_bytes() == b"a picture"
+    called(["--results", results, "--out", tmp_path / "site", "--pictures"], capsys)
+    assert asked == ["digits", "wine", "digits"]
+    assert "python -m benchmark run --suite" in Page((tmp_path / "site" / "index.html").read_text()).text
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
