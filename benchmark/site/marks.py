@@ -123,10 +123,9 @@ class Scale:
         known = [value for value in values if math.isfinite(value)]
         if self.unit is None or not known:
             return {"title": {"text": title}, "zeroline": True}
-        steps = [0.0, *(sign * factor * self.unit * 10.0**power for sign in (1, -1) for factor in (1, 3) for power in range(-1, 6))]
+        # more than fit: the page leaves out those that would touch
+        steps = [0.0, *(sign * factor * self.unit * 10.0**power for sign in (1, -1) for factor in (1, 2, 5) for power in range(-1, 6))]
         ticks = sorted(tick for tick in steps if min(known) * 1.2 <= tick <= max(known) * 1.2 or tick == 0.0)
-        coarse = self(max(known)) - self(min(known)) > 3.5
-        ticks = [tick for tick in ticks if tick == 0.0 or abs(tick) >= self.unit * (0.5 if coarse else 0.2)]
         return {
             "title": {"text": f"{title}, compressed scale"},
             "tickvals": [self(tick) for tick in ticks],

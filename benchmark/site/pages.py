@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-FEW = 12
+FEW = 16
 """With no more entrants than this, all stand in a figure's chooser; of more, those that are shown first, and the others on request."""
 
 

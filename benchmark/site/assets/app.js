@@ -150,6 +150,20 @@ function axis(given, styles, narrow, room) {
   };
 }
 
+/** Leaves out ticks that would touch, those nearest to zero last. Ticks of rows, which are as many as there are names, stay. */
+function thinned(own, pixels, gap) {
+  if (!own.tickvals || !own.ticktext || own.fixedrange === true) return own;
+  const [low, high] = own.range || [Math.min(...own.tickvals), Math.max(...own.tickvals)];
+  const near = (gap * (high - low)) / Math.max(pixels, 1);
+  const kept = [];
+  const order = own.tickvals.map((at, place) => place).sort((a, b) => Math.abs(own.tickvals[a]) - Math.abs(own.tickvals[b]));
+  for (const place of order) {
+    const at = own.tickvals[place];
+    if (at >= low - near && at <= high + near && kept.every((other) => Math.abs(own.tickvals[other] - at) >= near)) kept.push(place);
+  }
+  return { ...own, tickvals: kept.map((place) => own.tickvals[place]), ticktext: kept.map((place) => own.ticktext[place]) };
+}
+
 function draw(plot) {
   const figure = plot.figure;
   const styles = getComputedStyle(page);
@@ -182,6 +196,11 @@ function draw(plot) {
   if (fold) {
     layout.xaxis.range = fold.x;
     layout.yaxis.range = fold.rows;
+  }
+  const inner = width - (narrow ? 110 : 150);
+  layout.xaxis = { ...thinned({ ...layout.xaxis, fixedrange: false }, inner, 46), fixedrange: layout.xaxis.fixedrange };
+  if (figure.layout.yaxis && !figure.layout.yaxis.fixedrange) {
+    layout.yaxis = { ...thinned({ ...layout.yaxis, fixedrange: false }, figure.height - 90, 22), fixedrange: layout.yaxis.fixedrange };
   }
   Plotly.react(plot, data, layout, options);
   drawn.add(plot);
