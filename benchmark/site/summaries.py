@@ -44,10 +44,10 @@ def profiles(board: Board) -> Figure | None:
         return None
     runs = np.asarray(board.scores)[whole]
     known = np.sort(runs[np.isfinite(runs)])
-    low, high = known[0], known[int(0.95 * (len(known) - 1))]
+    low, high = known[0], known[int(0.9 * (len(known) - 1))]
     # closer where there are more runs, so that every curve rises over many points
     thresholds = np.unique(
-        np.concatenate([np.linspace(low, high, THRESHOLDS // 2), np.quantile(known, np.linspace(0, 0.95, THRESHOLDS // 2))])
+        np.concatenate([np.linspace(low, high, THRESHOLDS // 2), np.quantile(known, np.linspace(0, 0.9, THRESHOLDS // 2))])
     )
     found = statistics.performance_profile(runs, thresholds)
     chosen = [board.entrants[index] for index in whole]
