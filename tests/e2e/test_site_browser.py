@@ -141,7 +141,7 @@ def test_rows_are_filtered_by_name_family_and_problem(site: Path, open_page: Ope
     page, _ = open_page(site / "index.html", figures=False)
     page.get_by_label("Name").fill("GRAD")
     assert first_column(page) == ["gradnorm(alpha=0.12)"]
-    assert page.locator("[data-count]").text_content() == "1 of 4 methods"
+    assert page.locator("[data-count]").text_content() == "1 of 4 rows"
     page.get_by_label("Name").fill("")
     page.get_by_label("Family").select_option("not in the registry")
     assert first_column(page) == ["broken"]

@@ -95,7 +95,7 @@ function setUpFilters() {
       count += row.hidden ? 0 : 1;
       shown.forEach((visible, column) => { row.cells[column].hidden = !visible; });
     }
-    form.querySelector("[data-count]").textContent = `${count} of ${table.tBodies[0].rows.length} methods`;
+    form.querySelector("[data-count]").textContent = `${count} of ${table.tBodies[0].rows.length} rows`;
   };
   form.hidden = false;
   form.addEventListener("input", apply);
