@@ -169,6 +169,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What the method had to put up with, counted: clamped losses, solver certificates that failed."""
     environment: dict[str, str] = {}
 
+    @property
+    def loss(self) -> float | None:
+        """The normalised validation loss at the selected step."""
+        return next((point.score for point in self.curve if point.step == self.selected_step), None)
+
 
 class BadRecord(ValueError):
     """A record that cannot be believed; the message says why in one line."""
@@ -185,17 +190,22 @@ def decode(data: bytes) -> RunRecord:
         BadRecord: not JSON, not this schema, an id that is not its spec's, test metrics in a tuning run, or a metric out of range.
     """
     try:
-        version = msgspec.json.decode(data, type=_Version).schema
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRecord(f"not a record: {error}") from error
-    if version != SCHEMA:
-        raise BadRecord(f"schema {version}, but this LossBench reads schema {SCHEMA}: update LossBench or the record")
-    try:
         record = msgspec.json.decode(data, type=RunRecord)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRecord(f"not a record: {error}") from error
+        raise BadRecord(_other_schema(data) or f"not a record: {error}") from error
+    if record.schema != SCHEMA:
+        raise BadRecord(_other_schema(data))
     check(record)
     return record
+
+
+def _other_schema(data: bytes) -> str:
+    """What to say of a record of another schema, or of none; nothing where it is of this one."""
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return f"not a record: {error}"
+    return "" if version == SCHEMA else f"schema {version}, but this LossBench reads schema {SCHEMA}: update LossBench or the record"
 
 
 class _Version(msgspec.Struct):

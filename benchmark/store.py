@@ -1,4 +1,6 @@
-"""The store: one JSON file a record, the only source of truth.
+"""The store: one JSON file a record, or many records packed in one file (:mod:`benchmark.packed`); the only source of truth.
+
+A record that is there in both forms counts once, and the loose one is it: it is the newer, or the same.
 
 A file appears whole or not at all, so a killed run leaves at most a temporary file that nobody reads. Reading never writes: looking at a
 store that is not there creates nothing, and a record that cannot be believed is reported, never deleted.
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import time
@@ -16,10 +17,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from benchmark.folders import StoreError as StoreError
+from benchmark.folders import place
 from benchmark.records import BadRecord, RunRecord, TrialSpec, decode, encode
+from benchmark.shelf import Damaged as Damaged
+from benchmark.shelf import Shelf
 
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")
 _STALE = 3600.0
 """Seconds after which a temporary file cannot belong to a writer that is still at work: a write takes milliseconds."""
 
@@ -28,88 +33,114 @@ _PROBE = 1 << 16
 """Bytes written to see whether a disk takes any: more than what a file system may keep beside a name."""
 
 
-class StoreError(Exception):
-    """The store cannot do what was asked; the message is one line that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A file that should be a record and is not."""
-
-    path: str
-    """Relative to the store's root."""
-    reason: str
-
-
 @dataclass(frozen=True)
 class Scan:
-    """Everything that is in a store, in the order of the paths."""
+    """Everything that is in a store, loose records in the order of the paths and then packed ones."""
 
     records: list[RunRecord]
     damaged: list[Damaged]
 
 
 class Store:
-    """Records under ``root/records/<suite>/<problem>/<method>/<id>.json``."""
+    """Records under ``root/records/<suite>/<problem>/<method>/<id>.json`` and ``root/packed/*.parquet``."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self.shelf = Shelf(self.root)
         self._records = self.root / "records"
 
     def path(self, spec: TrialSpec) -> Path:
-        """Where the record of this trial lives.
+        """Where the record of this trial lives while it is loose.
 
         Raises:
             StoreError: a name that is no safe folder name; names come from users' files, and a folder must not lead out of the store.
         """
-        return self._records.joinpath(*_place(spec))
+        return self._records.joinpath(*place(spec))
 
     def get(self, spec: TrialSpec) -> RunRecord | None:
         """The record of this trial, or None where there is none.
 
         Raises:
-            BadRecord: there is a file, but it cannot be believed.
+            BadRecord: there is one, but it cannot be believed.
         """
         path = self.path(spec)
         try:
-            return self._read(path)
+            return self.read(path)
         except FileNotFoundError:
-            return None
+            return self.shelf.get(spec.id)
         except BadRecord as error:
-            raise BadRecord(f"{path}: {error}") from error
+            record = self.shelf.get(spec.id)
+            if record is None:
+                raise BadRecord(f"{path}: {error}") from error
+            return record
+
+    def find(self, id_: str) -> RunRecord | None:
+        """The record with this id, or None; lists the store.
+
+        Raises:
+            BadRecord: there is one, but it cannot be believed.
+        """
+        path = next((path for path in self.loose([]) if path.stem == id_), None)
+        try:
+            return self.shelf.get(id_) if path is None else self.read(path)
+        except FileNotFoundError:
+            return self.shelf.get(id_)
+        except BadRecord:
+            record = self.shelf.get(id_)
+            if record is None:
+                raise
+            return record
 
     def has(self, trial: TrialSpec | str) -> bool:
         """Whether this trial, or the trial with this id, has a record that can be read; a damaged one is a run to be done again.
 
-        By spec this opens one file; by id it lists the store, so ask ``ids()`` once rather than this in a loop.
+        By id it lists the store, so ask ``ids()`` once rather than this in a loop.
         """
-        path = self.path(trial) if isinstance(trial, TrialSpec) else self.index().get(trial)
-        if path is None:
-            return False
         try:
-            self._read(path)
-        except (FileNotFoundError, BadRecord):
+            return (self.get(trial) if isinstance(trial, TrialSpec) else self.find(trial)) is not None
+        except BadRecord:
             return False
-        return True
 
     def index(self) -> dict[str, Path]:
-        """Path of every record by id, from the names of the files alone: fast, but a damaged record is in it too."""
-        return {path.stem: path for path in self._files(unreadable=[])}
+        """Path of the file that every record is in, by id, from names and ids alone: fast, but a damaged record is in it too."""
+        packed = self.shelf.index([])
+        paths = [pack.path for pack in packed.packs]
+        found = {id_.hex(): paths[packed.number(row)] for id_, row in packed.rows.items()}
+        return found | {path.stem: path for path in self.loose(unreadable=[])}
 
     def ids(self) -> frozenset[str]:
         """Ids of all records that can be read: what a resumed study need not run."""
         return frozenset(record.id for record in self.scan().records)
 
     def scan(self) -> Scan:
-        """Reads everything. Never raises for what it finds: whatever is not a record is named with the reason and left where it is."""
-        records: list[RunRecord] = []
+        """Reads everything. Never raises for what it finds: whatever is not a record is named with the reason and left where it is.
+
+        Raises:
+            MissingDependency: there are packed records, but pyarrow is not installed.
+        """
         damaged: list[Damaged] = []
-        for path in self._files(unreadable=damaged):
+        records, gone = self._loose_records(damaged)
+        index = self.shelf.index(damaged)
+        known = {record.id for record in records}
+        for pack in index.packs:
+            for record in self.shelf.records(pack, damaged):
+                gone.pop(record.id, None)
+                if record.id not in known and index.counts(record, pack):
+                    records.append(record)
+        return Scan(records, sorted([*damaged, *gone.values()], key=lambda each: each.path))
+
+    def _loose_records(self, damaged: list[Damaged]) -> tuple[list[RunRecord], dict[str, Damaged]]:
+        """The loose records, and by id those whose file went away meanwhile: another process has packed it, or somebody deleted it."""
+        records: list[RunRecord] = []
+        gone: dict[str, Damaged] = {}
+        for path in self.loose(unreadable=damaged):
             try:
-                records.append(self._read(path))
-            except (BadRecord, FileNotFoundError) as error:
-                damaged.append(Damaged(self._relative(path), " ".join(str(error).split())))
-        return Scan(records, sorted(damaged, key=lambda each: each.path))
+                records.append(self.read(path))
+            except FileNotFoundError as error:
+                gone[path.stem] = Damaged(self.relative(path), str(error))
+            except BadRecord as error:
+                damaged.append(Damaged(self.relative(path), " ".join(str(error).split())))
+        return records, gone
 
     def save(self, record: RunRecord) -> Path:
         """Writes one record. One of the same trial is replaced; what was there but could not be read is kept as ``*.json.damaged``.
@@ -127,10 +158,9 @@ class Store:
         except BadRecord as error:
             raise StoreError(f"refusing to save record {record.id}, as it could not be read back: {error}") from error
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._put_aside(path)
             try:
-                with open(temporary, "xb") as file:
+                with _created(temporary) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -162,7 +192,7 @@ class Store:
                 probe.unlink(missing_ok=True)
             free = shutil.disk_usage(self._records).free
             oldest = time.time() - _STALE
-            for left in self._records.rglob(".*.tmp"):
+            for left in [*self._records.rglob(".*.tmp"), *self.shelf.folder.glob(".*.tmp")]:
                 with suppress(FileNotFoundError):  # another process cleared it first
                     if left.stat().st_mtime < oldest:
                         left.unlink()
@@ -173,12 +203,12 @@ class Store:
             room = f"the records to come take about {need / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
             raise StoreError(f"not enough room in {self.root}: {room}; choose another folder or make room")
 
-    def _read(self, path: Path) -> RunRecord:
+    def read(self, path: Path) -> RunRecord:
         """Raises BadRecord for what cannot be read or believed, FileNotFoundError for what is not there."""
         try:
             with open(path, "rb") as file:
                 record = decode(file.read())
-            home = _place(record.spec)
+            home = place(record.spec)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -195,16 +225,16 @@ class Store:
         if not path.exists():
             return
         try:
-            self._read(path)
+            self.read(path)
         except BadRecord:
             path.replace(path.with_name(f"{path.name}.damaged"))
 
-    def _files(self, unreadable: list[Damaged]) -> Iterator[Path]:
+    def loose(self, unreadable: list[Damaged]) -> Iterator[Path]:
         """Every file that ought to be a record, in a fixed order; folders that cannot be listed go to ``unreadable``."""
 
         def refuse(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):  # no store yet, or a folder that went away meanwhile
-                unreadable.append(Damaged(self._relative(Path(error.filename)), f"cannot be listed: {error.strerror}"))
+                unreadable.append(Damaged(self.relative(Path(error.filename)), f"cannot be listed: {error.strerror}"))
 
         for folder, folders, files in os.walk(self._records, onerror=refuse):
             folders.sort()
@@ -212,26 +242,14 @@ class Store:
                 if name.endswith(".json") and not name.startswith("."):
                     yield Path(folder, name)
 
-    def _relative(self, path: Path) -> str:
+    def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
 
-def _place(spec: TrialSpec) -> tuple[str, ...]:
-    """Folders and file of a record below ``records``; raises StoreError as ``Store.path`` says."""
-    method = _escaped(spec.method) if ":" in spec.method else spec.method
-    for field, name in (("suite", spec.suite), ("problem", spec.problem), ("method", method)):
-        if not _NAME.fullmatch(name):
-            raise StoreError(f"{field} {name!r} cannot name a folder: use letters, digits, '_', '-' and '.', not starting with '.'")
-    return spec.suite, spec.problem, method, f"{spec.id}.json"
-
-
-def _escaped(name: str) -> str:
-    """The folder of an adapted object: ``--`` for its colon, ``-2e`` for a dot, and so on for every byte but letters, digits and ``_``.
-
-    Different names have different folders, of characters that are safe on every system; none is a device of Windows, as ``aux.py`` is.
-    """
-
-    def escape(found: re.Match[str]) -> str:
-        return "--" if found[0] == ":" else "".join(f"-{byte:02x}" for byte in found[0].encode(errors="surrogatepass"))
-
-    return re.sub(r"[^A-Za-z0-9_]", escape, name)
+def _created(path: Path) -> BinaryIO:
+    """A new file, its folders made; ``results pack`` takes away those that it has emptied, at any moment."""
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return open(path, "xb")
+    return open(path, "xb")

@@ -1,0 +1,200 @@
+"""What tables are made of: records, or of packed ones their light columns, so that nothing heavier is read than what is asked for.
+
+Three forms, one meaning. A :class:`RunRecord` is everything. A :class:`Light` is one packed record without its curve and events. A
+:class:`Series` is many packed evaluation records that differ in their seed alone, as arrays: where a rule depends on the configuration only,
+it is asked once for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import msgspec
+
+from benchmark.records import Cost, MetricInfo, Point, Role, RunRecord, Status, TrialSpec, Value
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchmark.statistics import Floats
+
+TEXT = 20
+"""Hexadecimal digits of an id."""
+
+
+class Setting(Protocol):
+    """A spec without its seed, and so without its id: all that runs of one configuration share."""
+
+    @property
+    def suite(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def problem_version(self) -> int: ...
+    @property
+    def data(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def method_version(self) -> int: ...
+    @property
+    def release(self) -> str | msgspec.UnsetType: ...
+    @property
+    def entrant(self) -> str: ...
+    @property
+    def hyperparameters(self) -> dict[str, Value]: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def trial(self) -> int: ...
+    @property
+    def role(self) -> Role: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def halve_every(self) -> int | msgspec.UnsetType: ...
+    @property
+    def eval_every(self) -> int: ...
+    @property
+    def selection(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def engine(self) -> str | msgspec.UnsetType: ...
+    @property
+    def search(self) -> str | msgspec.UnsetType: ...
+    @property
+    def study_seed(self) -> int | msgspec.UnsetType: ...
+    @property
+    def protocol(self) -> int: ...
+    @property
+    def age(self) -> tuple[int, list[str | int]]: ...
+
+
+class Evidence(Protocol):
+    """What all three forms have."""
+
+    @property
+    def spec(self) -> Setting: ...
+    @property
+    def ids(self) -> Sequence[str]:
+        """Of its records."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Of its records."""
+        ...
+
+    @property
+    def tasks(self) -> list[str]: ...
+    @property
+    def trained(self) -> list[int]: ...
+    @property
+    def metrics(self) -> dict[str, MetricInfo]: ...
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+
+class Light(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
+    """One packed record, without what is heavy."""
+
+    id: str
+    spec: TrialSpec
+    status: Status
+    tasks: list[str]
+    trained: list[int]
+    metrics: dict[str, MetricInfo]
+    environment: dict[str, str]
+    validation: dict[str, float]
+    test: dict[str, float]
+    cost: Cost | None
+    """Without ``paths`` and ``compilation``."""
+    loss: float | None
+
+    @property
+    def ids(self) -> tuple[str]:
+        return (self.id,)
+
+    @property
+    def count(self) -> int:
+        return 1
+
+
+One: TypeAlias = RunRecord | Light
+"""A single record, as far as a table needs it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Series:
+    """Packed evaluation records that share everything but the seed and what came of it, by rising seed; arrays have a row each."""
+
+    spec: Setting
+    tasks: list[str]
+    trained: list[int]
+    metrics: dict[str, MetricInfo]
+    environment: dict[str, str]
+    seeds: list[int]
+    statuses: list[Status]
+    test: Floats
+    """[records, metrics]; nan where a record has none."""
+    steps: Floats
+    """[records]; nan where a record has no cost. So are the next five."""
+    backward_passes: Floats
+    peak_memory: Floats
+    train: Floats
+    method: Floats
+    evaluation: Floats
+    raw_ids: bytes
+    spec_of: Any
+    """From a seed to the whole spec."""
+
+    @property
+    def count(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def ids(self) -> list[str]:
+        text = self.raw_ids.hex()
+        return [text[start : start + TEXT] for start in range(0, len(text), TEXT)]
+
+    def singles(self) -> Iterator[Light]:
+        """Its records one by one."""
+        keys = list(self.metrics)
+        costs = zip(*(each.tolist() for each in (self.steps, self.backward_passes, self.peak_memory, self.train, self.method, self.evaluation)))
+        for id_, seed, status, row, cost in zip(self.ids, self.seeds, self.statuses, self.test.tolist(), costs, strict=True):
+            yield Light(
+                id=id_,
+                spec=self.spec_of(seed),
+                status=status,
+                tasks=self.tasks,
+                trained=self.trained,
+                metrics=self.metrics,
+                environment=self.environment,
+                validation={},
+                test={key: value for key, value in zip(keys, row, strict=True) if value == value},
+                cost=cost_of(*cost),
+                loss=None,
+            )
+
+
+def cost_of(steps: float, passes: float, memory: float, train: float, method: float, evaluation: float) -> Cost | None:
+    """From the numbers of the columns; nan where there is none."""
+    if math.isnan(steps):
+        return None
+    peak = None if math.isnan(memory) else int(memory)
+    return Cost(train=train, method=method, evaluation=evaluation, steps=int(steps), backward_passes=int(passes), peak_memory=peak)
+
+
+def singles(evidence: Iterable[RunRecord | Light | Series]) -> Iterator[One]:
+    """Every record by itself."""
+    for each in evidence:
+        if isinstance(each, Series):
+            yield from each.singles()
+        else:
+            yield each
