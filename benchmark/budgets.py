@@ -7,29 +7,31 @@ a proposal that repeats an earlier one counts as tried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import methods
-from benchmark.records import RunRecord, TrialSpec, Value
+from benchmark.evidence import Evidence, Setting
+from benchmark.records import Value
 from benchmark.runs import one_setting, place
-from benchmark.search import KINDS, Kind, propose
+from benchmark.search import ADAPTIVE, KINDS, Kind, propose
 from benchmark.selection import Key, Search, explored, group, origin, pinned
 
 Sizes = dict[tuple[str, str], int]
 """By entrant and problem; 1 where only the published defaults were tried."""
 
 
-def common(records: Iterable[RunRecord], kind: Kind | None = None, seed: int | None = None) -> Search:
+def common(records: Iterable[Evidence], kind: Kind | None = None, seed: int | None = None) -> Search:
     """The largest search that every evaluated entrant had, of those that were searched; a budget of 1 where none was.
 
     Of several kinds and seeds (if not given) that which searched the most entrants, then that with the largest budget.
     """
-    records = list(records)
-    made = sorted({origin(r.spec) for r in records if r.spec.role == "tune" and r.spec.trial and not explored(r.spec)})
+    trials = _trials(records)
+    made = sorted(of for of in trials.tuned if of is not None and of[0] not in ADAPTIVE)
     found = []
     for name, number in made:
         one = next(each for each in KINDS if each == name)
         if kind in (None, one) and seed in (None, number):
-            searched = [size for size in sizes(records, Search(kind=one, seed=number)).values() if size > 1]
+            searched = [size for size in _sizes(trials, Search(kind=one, seed=number)).values() if size > 1]
             if searched:
                 found.append((-len(searched), -min(searched), one != "quasi-random", number, one))
     if not found:
@@ -38,31 +40,50 @@ def common(records: Iterable[RunRecord], kind: Kind | None = None, seed: int | N
     return Search(-less, one, number)
 
 
-def sizes(records: Iterable[RunRecord], search: Search) -> Sizes:
+def sizes(records: Iterable[Evidence], search: Search) -> Sizes:
     """Configurations that this search, whatever its budget, tried of every evaluated entrant on every problem: an explicit budget may be
     above all of them. Of an entrant that trains every task alone, those of the task with the fewest."""
-    tuned: dict[Key, list[TrialSpec]] = {}
-    evaluated: dict[tuple[str, str], list[RunRecord]] = {}
+    return _sizes(_trials(records), search)
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """What was evaluated and what was tried, from one look at the records."""
+
+    evaluated: set[tuple[str, str, Key]]
+    """Entrant, problem, and what a search is over."""
+    tuned: dict[tuple[str, int] | None, dict[Key, list[Setting]]]
+    """By kind and seed of the search; the published defaults, which are in all, under None."""
+
+
+def _trials(records: Iterable[Evidence]) -> _Trials:
+    tuned: dict[tuple[str, int] | None, dict[Key, list[Setting]]] = {}
+    evaluated: dict[tuple[str, str], list[Evidence]] = {}
     for record in records:
         spec = record.spec
         if spec.role == "eval" and not explored(spec):
             evaluated.setdefault(place(record), []).append(record)
-        elif spec.role == "tune" and (spec.trial == 0 or origin(spec) == (search.kind, search.seed)):
-            tuned.setdefault(group(spec), []).append(spec)
+        elif spec.role == "tune":
+            tuned.setdefault(origin(spec) if spec.trial else None, {}).setdefault(group(spec), []).append(spec)
     keys = {
         (record.spec.entrant, record.spec.problem, group(record.spec))
         for members in evaluated.values()
         for record in one_setting("", members)[0]
     }
-    limit = max([search.budget, *(1 + spec.trial for specs in tuned.values() for spec in specs)])
+    return _Trials(keys, tuned)
+
+
+def _sizes(trials: _Trials, search: Search) -> Sizes:
+    of = [trials.tuned.get(each, {}) for each in (None, (search.kind, search.seed))]
+    limit = max([search.budget, *(1 + spec.trial for tuned in of for specs in tuned.values() for spec in specs)])
     found: Sizes = {}
-    for entrant, problem, key in keys:
-        tried = _tried(tuned.get(key, []), search, limit)
+    for entrant, problem, key in trials.evaluated:
+        tried = _tried([spec for tuned in of for spec in tuned.get(key, [])], search, limit)
         found[entrant, problem] = min(tried, found.get((entrant, problem), tried))
     return found
 
 
-def notes(of: Mapping[tuple[str, str], int], search: Search, shown: Iterable[RunRecord], *, asked: bool) -> list[str]:
+def notes(of: Mapping[tuple[str, str], int], search: Search, shown: Iterable[Evidence], *, asked: bool) -> list[str]:
     """What a reader must know of unequal budgets, a note a line; none where all had the budget of this search.
 
     Args:
@@ -101,7 +122,7 @@ def _names(of: Mapping[tuple[str, str], int], some: Mapping[tuple[str, str], int
     return ", ".join(words)
 
 
-def _tried(specs: list[TrialSpec], search: Search, limit: int) -> int:
+def _tried(specs: list[Setting], search: Search, limit: int) -> int:
     """Of one group: up to its last trial, and on as long as proposals repeat what was tried."""
     size = max((1 + spec.trial for spec in specs), default=1)
     first = next((spec for spec in specs if spec.trial == 0), None)
@@ -111,7 +132,7 @@ def _tried(specs: list[TrialSpec], search: Search, limit: int) -> int:
     swept = {hyperparameter.name for hyperparameter in card.hyperparameters if hyperparameter.sweep}
     if card.version != first.method_version or not swept <= first.hyperparameters.keys():  # it proposes something else now
         return size
-    known = {_configuration(spec.hyperparameters, spec.learning_rate) for spec in specs}
+    known = {_configuration(spec.hyperparameters, spec.learning_rate) for spec in specs} if size < limit else set()
     own, given = dict(first.hyperparameters), frozenset(pinned(first))
     while size < limit:
         proposal = propose(card, own, first.learning_rate, size, pinned=given, kind=search.kind, seed=search.seed)

@@ -1,28 +1,23 @@
 """What tables are made of: records, or of packed ones their light columns, so that nothing heavier is read than what is asked for.
 
 Three forms, one meaning. A :class:`RunRecord` is everything. A :class:`Light` is one packed record without its curve and events. A
-:class:`Series` is many packed evaluation records that differ in their seed alone, as arrays: where a rule depends on the configuration only,
-it is asked once for all of them.
+:class:`Series` is many packed evaluation records that differ in their seed alone, as arrays: where a rule depends on the configuration
+only, it is asked once for all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from benchmark.records import Cost, MetricInfo, Point, Role, RunRecord, Status, TrialSpec, Value
+from benchmark.records import Cost, MetricInfo, Role, RunRecord, Status, TrialSpec, Value
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from benchmark.statistics import Floats
-
-TEXT = 20
-"""Hexadecimal digits of an id."""
 
 
 class Setting(Protocol):
@@ -76,31 +71,6 @@ class Setting(Protocol):
     def age(self) -> tuple[int, list[str | int]]: ...
 
 
-class Evidence(Protocol):
-    """What all three forms have."""
-
-    @property
-    def spec(self) -> Setting: ...
-    @property
-    def ids(self) -> Sequence[str]:
-        """Of its records."""
-        ...
-
-    @property
-    def count(self) -> int:
-        """Of its records."""
-        ...
-
-    @property
-    def tasks(self) -> list[str]: ...
-    @property
-    def trained(self) -> list[int]: ...
-    @property
-    def metrics(self) -> dict[str, MetricInfo]: ...
-    @property
-    def environment(self) -> Mapping[str, str]: ...
-
-
 class Light(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """One packed record, without what is heavy."""
 
@@ -126,10 +96,6 @@ class Light(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
         return 1
 
 
-One: TypeAlias = RunRecord | Light
-"""A single record, as far as a table needs it."""
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Series:
     """Packed evaluation records that share everything but the seed and what came of it, by rising seed; arrays have a row each."""
@@ -151,7 +117,8 @@ class Series:
     method: Floats
     evaluation: Floats
     raw_ids: bytes
-    spec_of: Any
+    """10 a record."""
+    spec_of: Callable[[int], TrialSpec]
     """From a seed to the whole spec."""
 
     @property
@@ -160,13 +127,13 @@ class Series:
 
     @property
     def ids(self) -> list[str]:
-        text = self.raw_ids.hex()
-        return [text[start : start + TEXT] for start in range(0, len(text), TEXT)]
+        return [self.raw_ids[start : start + 10].hex() for start in range(0, len(self.raw_ids), 10)]
 
     def singles(self) -> Iterator[Light]:
         """Its records one by one."""
         keys = list(self.metrics)
-        costs = zip(*(each.tolist() for each in (self.steps, self.backward_passes, self.peak_memory, self.train, self.method, self.evaluation)))
+        columns = (self.steps, self.backward_passes, self.peak_memory, self.train, self.method, self.evaluation)
+        costs = zip(*(column.tolist() for column in columns), strict=True)
         for id_, seed, status, row, cost in zip(self.ids, self.seeds, self.statuses, self.test.tolist(), costs, strict=True):
             yield Light(
                 id=id_,
@@ -183,6 +150,19 @@ class Series:
             )
 
 
+One: TypeAlias = RunRecord | Light
+"""A single record, as far as a table needs it."""
+Evidence: TypeAlias = RunRecord | Light | Series
+E = TypeVar("E", bound=RunRecord | Light | Series)
+S = TypeVar("S", bound=RunRecord | Light)
+
+
+def first(evidence: Evidence) -> tuple[int, str]:
+    """Seed and id of its first record: what is sorted by them has the same order in all forms."""
+    seed = evidence.seeds[0] if isinstance(evidence, Series) else evidence.spec.seed
+    return seed, evidence.ids[0]
+
+
 def cost_of(steps: float, passes: float, memory: float, train: float, method: float, evaluation: float) -> Cost | None:
     """From the numbers of the columns; nan where there is none."""
     if math.isnan(steps):
@@ -191,7 +171,7 @@ def cost_of(steps: float, passes: float, memory: float, train: float, method: fl
     return Cost(train=train, method=method, evaluation=evaluation, steps=int(steps), backward_passes=int(passes), peak_memory=peak)
 
 
-def singles(evidence: Iterable[RunRecord | Light | Series]) -> Iterator[One]:
+def singles(evidence: Iterable[Evidence]) -> Iterator[One]:
     """Every record by itself."""
     for each in evidence:
         if isinstance(each, Series):

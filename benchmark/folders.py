@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from benchmark.records import TrialSpec
 
@@ -14,21 +15,30 @@ class StoreError(Exception):
 
 
 def place(spec: TrialSpec) -> tuple[str, ...]:
-    """Folders and file of a record below ``records``; raises StoreError as ``Store.path`` says."""
-    method = _escaped(spec.method) if ":" in spec.method else spec.method
-    for field, name in (("suite", spec.suite), ("problem", spec.problem), ("method", method)):
-        if not _NAME.fullmatch(name):
-            raise StoreError(f"{field} {name!r} cannot name a folder: use letters, digits, '_', '-' and '.', not starting with '.'")
-    return spec.suite, spec.problem, method, f"{spec.id}.json"
+    """Folders and file of a record below ``records``.
+
+    Raises:
+        StoreError: a name that cannot be a folder's.
+    """
+    return *_folders(spec.suite, spec.problem, spec.method), f"{spec.id}.json"
 
 
 def unsafe(spec: TrialSpec) -> str:
     """Why a record of this spec has no place; nothing where it has one."""
     try:
-        place(spec)
+        _folders(spec.suite, spec.problem, spec.method)
     except StoreError as error:
         return str(error)
     return ""
+
+
+@cache
+def _folders(suite: str, problem: str, method: str) -> tuple[str, str, str]:
+    folder = _escaped(method) if ":" in method else method
+    for field, name in (("suite", suite), ("problem", problem), ("method", folder)):
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"{field} {name!r} cannot name a folder: use letters, digits, '_', '-' and '.', not starting with '.'")
+    return suite, problem, folder
 
 
 def _escaped(name: str) -> str:

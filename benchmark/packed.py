@@ -23,7 +23,6 @@ from typing import Any
 import msgspec
 
 from benchmark.records import BadRecord, MetricInfo, RunRecord, decode
-from tasks import require
 
 LAYOUT = 1
 """Grows whenever the columns change."""
@@ -59,6 +58,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 def needed(by: str) -> None:
     """Raises MissingDependency where pyarrow cannot be imported."""
+    from tasks import require
+
     require(["pyarrow"], by)
 
 

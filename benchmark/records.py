@@ -170,6 +170,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     environment: dict[str, str] = {}
 
     @property
+    def ids(self) -> tuple[str]:
+        return (self.id,)
+
+    @property
+    def count(self) -> int:
+        """Of records: what stands for several of them has the same name."""
+        return 1
+
+    @property
     def loss(self) -> float | None:
         """The normalised validation loss at the selected step."""
         return next((point.score for point in self.curve if point.step == self.selected_step), None)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import TypeGuard
 
 import msgspec
 
-from benchmark.records import FINISHED, MetricInfo, Point, RunRecord, Selection
+from benchmark.evidence import E, Evidence, One, S, Series, Setting, singles
+from benchmark.records import FINISHED, MetricInfo, Point, Selection
 
 NO_METRICS = "no metrics"
 """Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
@@ -67,15 +69,17 @@ class Group:
     runs: Runs
 
 
-def place(record: RunRecord) -> tuple[str, str]:
+def place(record: Evidence) -> tuple[str, str]:
     return record.spec.suite, record.spec.problem
 
 
-def one_setting(label: str, members: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+def one_setting(label: str, members: list[E]) -> tuple[list[E], list[str]]:
     """The records of one problem that may be compared: newest protocol, problem and methods, and the setting that most of them have."""
     newest = max((record.spec.protocol, record.spec.problem_version) for record in members)
     current = [record for record in members if (record.spec.protocol, record.spec.problem_version) == newest]
-    counts = Counter(_setting(record) for record in current)
+    counts: Counter[tuple[str | int, ...]] = Counter()
+    for record in current:
+        counts[_setting(record)] += record.count
     common = max(counts, key=lambda setting: (counts[setting], setting))
     alike = [record for record in current if _setting(record) == common]
     ages = {record.spec.entrant: record.spec.age for record in sorted(alike, key=lambda record: record.spec.age)}
@@ -89,38 +93,43 @@ def one_setting(label: str, members: list[RunRecord]) -> tuple[list[RunRecord], 
     notes = []
     for before, after, reason in zip((members, current, alike), (current, alike, kept), why, strict=True):
         if len(after) < len(before):
-            ids = {record.id for record in after}
-            names = sorted({record.spec.entrant for record in before if record.id not in ids})
-            notes.append(f"{label}: {len(before) - len(after)} records of {', '.join(names)} left out: {reason}")
+            still = set(map(id, after))
+            gone = [record for record in before if id(record) not in still]
+            names = sorted({record.spec.entrant for record in gone})
+            notes.append(f"{label}: {sum(record.count for record in gone)} records of {', '.join(names)} left out: {reason}")
     return kept, notes
 
 
-def _setting(record: RunRecord) -> tuple[str | int, ...]:
+def _setting(record: Evidence) -> tuple[str | int, ...]:
     """What is absent is 0, so that any two settings have an order."""
     values = (getattr(record.spec, name) for name in _SETTING)
     return tuple(0 if value is msgspec.UNSET else value for value in values)
 
 
-def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Runs, dict[str, MetricInfo], list[str]]:
-    """Runs of one problem by entrant and seed, the metrics that it declares, and what a reader must know about both."""
-    metrics = {key: info for record in members for key, info in record.metrics.items()}
+def runs_of(label: str, members: Sequence[Evidence], partial: set[str]) -> tuple[Runs, dict[str, MetricInfo], list[str]]:
+    """Runs of one problem by entrant and seed, the metrics that it declares, and what a reader must know about both.
+
+    Args:
+        members: those of an entrant after each other.
+    """
+    metrics: dict[str, MetricInfo] = {}
+    for record in members:
+        if not record.metrics.keys() <= metrics.keys():
+            metrics |= {key: info for key, info in record.metrics.items() if key not in metrics}
     runs: Runs = {}
     notes = []
     stacked: set[str] = set()
+    doubled: list[int]
+    settings: dict[object, set[str]]
     for entrant, of_entrant in groupby(members, key=lambda record: record.spec.entrant):
-        settings: dict[object, set[str]] = {}
-        doubled = []
-        for seed, of_seed in groupby(of_entrant, key=lambda record: record.spec.seed):
-            choices = alternatives(of_seed, entrant in partial)
-            if any(len(same) > 1 for same in choices.values()):
-                doubled.append(seed)
-            chosen = {key: same[0] for key, same in choices.items()}
-            for key, record in chosen.items():
-                spec = record.spec
-                if spec.engine is not msgspec.UNSET:
-                    stacked.add(entrant)
-                settings.setdefault(key, set()).add(f"learning_rate={spec.learning_rate}, {sorted(spec.hyperparameters.items())}")
-            runs.setdefault(entrant, {})[seed] = _compose(list(chosen.values()), metrics, entrant in partial)
+        parts = list(of_entrant)
+        stacked |= {entrant for part in parts if part.spec.engine is not msgspec.UNSET}
+        if entrant not in partial and _each_seed_once(parts):
+            whole = {seed: run for part in parts for seed, run in _composed(part, metrics)}
+            runs[entrant], doubled = {seed: whole[seed] for seed in sorted(whole)}, []
+            settings = {None: {_configured(part.spec) for part in parts}}
+        else:
+            runs[entrant], doubled, settings = _one_by_one(parts, metrics, entrant in partial)
         if doubled:
             shown = "one that finished, and of two engines the seed trained alone"
             notes.append(f"{label}: {entrant} has several records for {seed_range(doubled)}; of each is shown {shown}")
@@ -131,20 +140,43 @@ def runs_of(label: str, members: list[RunRecord], partial: set[str]) -> tuple[Ru
     return runs, metrics, notes
 
 
-def alternatives(of_seed: Iterable[RunRecord], partial: bool) -> dict[object, list[RunRecord]]:
+def _one_by_one(
+    parts: Iterable[Evidence], metrics: Mapping[str, MetricInfo], partial: bool
+) -> tuple[dict[int, Run], list[int], dict[object, set[str]]]:
+    """Runs of one entrant by seed, the seeds with several records, and the configurations by what was trained."""
+    runs: dict[int, Run] = {}
+    doubled = []
+    settings: dict[object, set[str]] = {}
+    records = sorted(singles(parts), key=lambda record: (record.spec.seed, record.id))
+    for seed, of_seed in groupby(records, key=lambda record: record.spec.seed):
+        choices = alternatives(of_seed, partial)
+        if any(len(same) > 1 for same in choices.values()):
+            doubled.append(seed)
+        chosen = {key: same[0] for key, same in choices.items()}
+        for key, record in chosen.items():
+            settings.setdefault(key, set()).add(_configured(record.spec))
+        runs[seed] = _compose(list(chosen.values()), metrics, partial)
+    return runs, doubled, settings
+
+
+def _configured(spec: Setting) -> str:
+    return f"learning_rate={spec.learning_rate}, {sorted(spec.hyperparameters.items())}"
+
+
+def alternatives(of_seed: Iterable[S], partial: bool) -> dict[object, list[S]]:
     """The records of one entrant and seed by what they trained, where each trains a part of it; of several, the first is shown."""
-    found: dict[object, list[RunRecord]] = {}
+    found: dict[object, list[S]] = {}
     for record in sorted(of_seed, key=_precedence):  # a run that failed before it knew its task stands for itself
         found.setdefault((tuple(record.trained) or record.id) if partial else None, []).append(record)
     return found
 
 
-def _precedence(record: RunRecord) -> tuple[bool, bool, str]:
+def _precedence(record: One) -> tuple[bool, bool, str]:
     """Which of several records of one seed is shown: the first in this order."""
     return record.status not in FINISHED, record.spec.engine is not msgspec.UNSET, record.id
 
 
-def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partial: bool) -> Run:
+def _compose(records: list[One], metrics: Mapping[str, MetricInfo], partial: bool) -> Run:
     """One run out of one record, or out of one a task: a task's metrics come from the record that trained it."""
     values: dict[str, float] = {}
     failures = []
@@ -174,10 +206,48 @@ def _compose(records: list[RunRecord], metrics: Mapping[str, MetricInfo], partia
     )
 
 
+<<<<<<< HEAD
 def settle(
     group: Group, baseline: str | None, partial: set[str], method: str, words: str = "single-task training"
 ) -> tuple[Group, list[str]]:
     """Decides which seeds of a problem are compared, and says what the baseline (``words``) lacks and how to get it."""
+=======
+def _each_seed_once(parts: Sequence[Evidence]) -> TypeGuard[Sequence[Series]]:
+    """Whether all are series and no two have a seed in common: nothing has to be chosen then."""
+    if not all(isinstance(part, Series) for part in parts):
+        return False
+    series = [part for part in parts if isinstance(part, Series)]
+    return len({seed for part in series for seed in part.seeds}) == sum(part.count for part in series)
+
+
+def _composed(series: Series, metrics: Mapping[str, MetricInfo]) -> Iterator[tuple[int, Run]]:
+    """What :func:`_compose` makes of each record of a series alone, by seed."""
+    import numpy as np
+
+    timed = series.steps > 0
+    steps, seconds = np.where(timed, series.steps, np.nan), np.where(timed, series.train + series.method, np.nan)
+    columns = (seconds / steps, series.backward_passes / steps, np.where(timed, series.peak_memory, np.nan), seconds)
+    keys = [key for key in metrics if key in series.metrics]
+    own = list(series.metrics)
+    test = series.test[:, [own.index(key) for key in keys]]
+    complete = len(keys) == len(metrics) and not np.isnan(test).any()
+    rows = zip(series.seeds, series.statuses, test.tolist(), *(column.tolist() for column in columns), strict=True)
+    for seed, status, row, *costs in rows:
+        if status not in FINISHED:
+            yield seed, Run({}, [str(status)], False, *costs)
+            continue
+        values = dict(zip(keys, row, strict=True))
+        if complete:
+            yield seed, Run(values, [], bool(metrics), *costs)
+        else:
+            values = {key: value for key, value in values.items() if value == value}
+            lacks = [NO_METRICS] * (len(values) < len(metrics))
+            yield seed, Run(values, lacks, bool(metrics) and not lacks, *costs)
+
+
+def settle(group: Group, baseline: str | None, partial: set[str], method: str) -> tuple[Group, list[str]]:
+    """Decides which seeds of a problem are compared, and says what the baseline lacks and how to get it."""
+>>>>>>> 4d73d11 (Read the light columns of packed records alone for a leaderboard)
     problem, runs = group.problem, group.runs
     reference = runs.get(baseline, {}) if baseline is not None else {}
     entered = {seed for entrant, of in runs.items() if entrant not in partial for seed in of}

@@ -13,7 +13,8 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from benchmark.records import FINISHED, MetricInfo, RunRecord, TrialSpec
+from benchmark.evidence import E, Evidence, One, Series, Setting
+from benchmark.records import FINISHED, MetricInfo
 from benchmark.search import ADAPTIVE, Adaptive, Kind
 
 Rule = Literal["validation_delta_m", "normalised_loss"]
@@ -37,7 +38,7 @@ class Search:
     seed: int = 0
     rule: Rule = DEFAULT
 
-    def holds(self, spec: TrialSpec) -> bool:
+    def holds(self, spec: Setting) -> bool:
         """Whether this search proposes the configuration; the defaults are in every search."""
         return spec.trial == 0 or (spec.trial < self.budget and origin(spec) == (self.kind, self.seed))
 
@@ -46,33 +47,33 @@ class Search:
 class Choice:
     """The winner of one search."""
 
-    record: RunRecord
+    record: One
     rule: Rule
     """That which decided."""
 
 
-def explored(spec: TrialSpec) -> bool:
+def explored(spec: Setting) -> bool:
     """Whether an adaptive search proposed the configuration: such a trial takes no part in a comparison at equal budgets."""
     return spec.search in ADAPTIVE
 
 
-def origin(spec: TrialSpec) -> tuple[str, int]:
+def origin(spec: Setting) -> tuple[str, int]:
     """What proposed the configuration of a trial above 0, and with which seed."""
     kind = "quasi-random" if spec.search is UNSET else spec.search
     return kind, 0 if spec.study_seed is UNSET else spec.study_seed
 
 
-def pinned(spec: TrialSpec) -> set[str]:
+def pinned(spec: Setting) -> set[str]:
     """Names in the entrant's label: they are given, and not searched."""
     return set(re.findall(r"(\w+)=", spec.entrant.removeprefix(spec.method)))
 
 
-def group(spec: TrialSpec) -> Key:
+def group(spec: Setting) -> Key:
     """What one search is over: an entrant on a problem under one protocol (and one task, where each is trained alone)."""
     return (*_setting(spec), spec.entrant, spec.method_version, spec.release, spec.hyperparameters.get("task"))
 
 
-def _setting(spec: TrialSpec) -> Key:
+def _setting(spec: Setting) -> Key:
     """What two entrants must share to be compared."""
     s = spec
     where = (s.suite, s.problem, s.problem_version, s.data, s.protocol)
@@ -85,14 +86,14 @@ class Scored:
 
     rule: Rule
     """That which scored them."""
-    trials: list[tuple[RunRecord, float]]
+    trials: list[tuple[One, float]]
 
 
-def scored(records: Iterable[RunRecord], search: Search) -> dict[Key, Scored]:
+def scored(records: Iterable[Evidence], search: Search) -> dict[Key, Scored]:
     """Scores of all tuning trials of the search, group by group; a failed trial has none."""
-    tuned = [record for record in records if record.spec.role == "tune" and search.holds(record.spec)]
+    tuned = [r for r in records if not isinstance(r, Series) and r.spec.role == "tune" and search.holds(r.spec)]
     baselines = _baselines(tuned)
-    groups: dict[Key, list[RunRecord]] = {}
+    groups: dict[Key, list[One]] = {}
     for record in tuned:
         if record.status in FINISHED:
             groups.setdefault(group(record.spec), []).append(record)
@@ -108,7 +109,7 @@ def scored(records: Iterable[RunRecord], search: Search) -> dict[Key, Scored]:
     return found
 
 
-def choose(records: Iterable[RunRecord], search: Search) -> dict[Key, Choice]:
+def choose(records: Iterable[Evidence], search: Search) -> dict[Key, Choice]:
     """For every group of tuning trials the best one of the search; the lower index wins a tie, and a failed trial never does."""
     return {
         key: Choice(min(of.trials, key=lambda one: (one[1], one[0].spec.trial, one[0].id))[0], of.rule)
@@ -116,12 +117,12 @@ def choose(records: Iterable[RunRecord], search: Search) -> dict[Key, Choice]:
     }
 
 
-def loss_of(record: RunRecord) -> float | None:
+def loss_of(record: One) -> float | None:
     """The normalised validation loss at the selected step."""
-    return next((point.score for point in record.curve if point.step == record.selected_step), None)
+    return record.loss
 
 
-def compared(record: RunRecord) -> dict[str, MetricInfo]:
+def compared(record: One) -> dict[str, MetricInfo]:
     """The metrics that Δm is made of, as far as the run trained their tasks."""
     trained = {name for index, name in enumerate(record.tasks) if index in record.trained}
     return {key: info for key, info in record.metrics.items() if info.task in trained and info.compared}
@@ -129,31 +130,41 @@ def compared(record: RunRecord) -> dict[str, MetricInfo]:
 
 def delta_of(values: Mapping[str, float], baseline: Mapping[str, float], metrics: Mapping[str, MetricInfo]) -> float | None:
     """Δm % of these metrics, less those whose baseline is 0; None where nothing is left of them, or a value or baseline is missing."""
+    return deltas_of([values], baseline, metrics)[0]
+
+
+def deltas_of(
+    values: Sequence[Mapping[str, float]], baseline: Mapping[str, float], metrics: Mapping[str, MetricInfo]
+) -> list[float | None]:
+    """:func:`delta_of` each."""
     from benchmark import statistics  # numpy, which a plan without a search has no need of
 
-    if not metrics.keys() <= values.keys() & baseline.keys():
-        return None
-    used = [key for key in metrics if baseline[key] != 0.0]
-    if not used:
-        return None
+    whole = [index for index, each in enumerate(values) if metrics.keys() <= each.keys() & baseline.keys()]
+    used = [key for key in metrics if baseline.get(key) != 0.0]
+    found: list[float | None] = [None] * len(values)
+    if not used or not whole:
+        return found
     higher = [metrics[key].higher_is_better for key in used]
-    change = statistics.relative_change([values[key] for key in used], [baseline[key] for key in used], higher)
-    return float(statistics.delta_m(change))
+    rows = [[values[index][key] for key in used] for index in whole]
+    change = statistics.relative_change(rows, [baseline[key] for key in used], higher)
+    for index, delta in zip(whole, statistics.delta_m(change).tolist(), strict=True):
+        found[index] = delta
+    return found
 
 
-def _deltas(members: Sequence[RunRecord], baseline: Mapping[str, float]) -> list[float | None]:
+def _deltas(members: Sequence[One], baseline: Mapping[str, float]) -> list[float | None]:
     """Δm % of every record on the validation split; nothing where the baseline does not allow it for any."""
     metrics = {key: info for record in members for key, info in compared(record).items()}
-    scores = [delta_of(record.validation, baseline, metrics) for record in members]
+    scores = deltas_of([record.validation for record in members], baseline, metrics)
     return scores if any(score is not None for score in scores) else []
 
 
-def _baselines(tuned: Iterable[RunRecord]) -> dict[Key, dict[str, float]]:
+def _baselines(tuned: Iterable[One]) -> dict[Key, dict[str, float]]:
     """Validation metrics of single-task training at its published defaults, by setting, its tasks put together.
 
     Of several entrants that train single tasks, that without a pinned value, then that with the most metrics.
     """
-    entrants: dict[Key, dict[str, list[RunRecord]]] = {}
+    entrants: dict[Key, dict[str, list[One]]] = {}
     for record in tuned:
         if record.spec.trial == 0 and record.status in FINISHED and len(record.trained) == 1 < len(record.tasks):
             entrants.setdefault(_setting(record.spec), {}).setdefault(record.spec.entrant, []).append(record)
@@ -169,7 +180,7 @@ def _baselines(tuned: Iterable[RunRecord]) -> dict[Key, dict[str, float]]:
     return found
 
 
-def largest(records: Iterable[RunRecord], kind: Kind | None = None, seed: int | None = None) -> Search:
+def largest(records: Iterable[Evidence], kind: Kind | None = None, seed: int | None = None) -> Search:
     """The search with the most configurations that was made, of this kind and seed if one is given; a budget of 1 where there was none."""
     sizes: Counter[tuple[str, int]] = Counter()
     for record in records:
@@ -189,7 +200,7 @@ def largest(records: Iterable[RunRecord], kind: Kind | None = None, seed: int | 
     return Search(sizes[best], "grid" if best[0] == "grid" else "quasi-random", best[1])
 
 
-def shown(records: Iterable[RunRecord], search: Search) -> tuple[list[RunRecord], list[str]]:
+def shown(records: Iterable[E], search: Search) -> tuple[list[E], list[str]]:
     """The evaluation records that a table of this search is about, and notes on how they were chosen and what is left out.
 
     Of every entrant that is the configuration that its search chose, and the published defaults where it was not searched.
@@ -206,7 +217,7 @@ def shown(records: Iterable[RunRecord], search: Search) -> tuple[list[RunRecord]
     notes = describe(search, chosen.values()) if search.budget > 1 else []
     if len(equal) < len(records):
         names = sorted({f"{record.spec.entrant} ({record.spec.search})" for record in records if explored(record.spec)})
-        count = len(records) - len(equal)
+        count = sum(record.count for record in records) - sum(record.count for record in equal)
         notes.append(f"{count} records of adaptive searches left out, as their budgets are not equal: {', '.join(names)}")
     lost = sorted({record.spec.entrant for record in evaluated} - {record.spec.entrant for record in kept})
     if lost:

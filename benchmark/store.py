@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from benchmark.evidence import Evidence
 from benchmark.folders import StoreError as StoreError
 from benchmark.folders import place
 from benchmark.records import BadRecord, RunRecord, TrialSpec, decode, encode
@@ -38,6 +39,14 @@ class Scan:
     """Everything that is in a store, loose records in the order of the paths and then packed ones."""
 
     records: list[RunRecord]
+    damaged: list[Damaged]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The same, as far as a table needs it."""
+
+    records: list[Evidence]
     damaged: list[Damaged]
 
 
@@ -128,6 +137,22 @@ class Store:
                 if record.id not in known and index.counts(record, pack):
                     records.append(record)
         return Scan(records, sorted([*damaged, *gone.values()], key=lambda each: each.path))
+
+    def survey(self) -> Survey:
+        """Everything, as far as a table needs it: of packed records the light columns alone.
+
+        Raises:
+            MissingDependency: there are packed records, but pyarrow is not installed.
+        """
+        from benchmark.survey import survey
+
+        damaged: list[Damaged] = []
+        records, gone = self._loose_records(damaged)
+        found = [*records, *survey(self.shelf, {record.id for record in records}, damaged)]
+        if gone:
+            packed = {id_ for each in found for id_ in each.ids}
+            damaged += [why for id_, why in gone.items() if id_ not in packed]
+        return Survey(found, sorted(damaged, key=lambda each: each.path))
 
     def _loose_records(self, damaged: list[Damaged]) -> tuple[list[RunRecord], dict[str, Damaged]]:
         """The loose records, and by id those whose file went away meanwhile: another process has packed it, or somebody deleted it."""

@@ -1,12 +1,13 @@
 """From the light columns of packed files to evidence: no record is decoded, and nothing is read of what a table does not need.
 
-Checked are the bytes (footer and pages), the specs, the metrics against their legal ranges, and that no tuning run has test metrics. That an
-id is its spec's was checked when the file was written, and is again by ``results check`` and wherever a whole record is read.
+Checked are the bytes (footer and pages), the specs, the metrics against their legal ranges, and that no tuning run has test metrics. That
+an id is its spec's was checked when the file was written, and is again by ``results check`` and wherever a whole record is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,7 +15,7 @@ import msgspec
 
 from benchmark.evidence import Light, Series, cost_of
 from benchmark.folders import unsafe
-from benchmark.packed import LIGHT, BadPack, Packed, Shape, spec_text
+from benchmark.packed import LIGHT, BadPack, Shape, spec_text
 from benchmark.records import Status, TrialSpec
 from benchmark.shelf import Damaged, Shelf
 
@@ -61,13 +62,15 @@ def survey(shelf: Shelf, loose: Collection[str], damaged: list[Damaged]) -> Iter
     for pack in reversed(packs):
         name = shelf.name(pack)
         for group in pack.groups:
-            first = pack.starts[group]
+            rows = range(pack.starts[group], pack.starts[group + 1])
             try:
                 columns = _columns(pack.read(LIGHT, [group]))
             except BadPack as error:
-                damaged.append(Damaged(name, f"rows {first} to {pack.starts[group + 1] - 1}: {error}"))
+                damaged.append(Damaged(name, f"rows {rows[0]} to {rows[-1]}: {error}"))
                 continue
-            yield from _evidence(columns, later, lambda row, why, first=first: damaged.append(Damaged(name, f"row {first + row}: {why}")))  # type: ignore[misc]
+            bad: dict[int, str] = {}
+            yield from _evidence(columns, later, bad)
+            damaged += [Damaged(name, f"row {rows[row]}: {why}") for row, why in bad.items()]
         if pack is not packs[0]:
             try:
                 later.update(pack.ids)
@@ -90,16 +93,17 @@ def _columns(table: Any) -> _Columns:
         sizes = np.diff(ends)
         flat = lists.flatten().to_numpy(zero_copy_only=False)
         array = np.full((n, int(sizes.max(initial=0))), np.nan)
-        array[np.repeat(np.arange(n), sizes), np.arange(len(flat)) - np.repeat(ends[:-1] - ends[0], sizes)] = flat
+        array[np.arange(array.shape[1]) < sizes[:, None]] = flat
         values[name], lengths[:, index] = array, sizes
+    statuses = chunk["status"].dictionary.to_pylist()
     return _Columns(
         ids=ids.buffers()[1].to_pybytes()[start : start + 10 * n],
-        seeds=chunk["seed"].to_pylist(),
+        seeds=chunk["seed"].to_numpy().tolist(),
         specs=chunk["spec"].dictionary.to_pylist(),
         shapes=chunk["shape"].dictionary.to_pylist(),
         spec=chunk["spec"].indices.to_numpy(),
         shape=chunk["shape"].indices.to_numpy(),
-        statuses=chunk["status"].to_pylist(),
+        statuses=[statuses[code] for code in chunk["status"].indices.to_numpy().tolist()],
         validation=values["validation"],
         test=values["test"],
         lengths=lengths,
@@ -114,10 +118,7 @@ def _floats(array: Any) -> Floats:
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-Report = Callable[[int, str], None]
-
-
-def _evidence(c: _Columns, later: Collection[bytes], report: Report) -> Iterator[Light | Series]:
+def _evidence(c: _Columns, later: Collection[bytes], bad: dict[int, str]) -> Iterator[Light | Series]:
     """One configuration after the other: its tuning records one by one, its evaluation records as a series."""
     import numpy as np
 
@@ -125,34 +126,48 @@ def _evidence(c: _Columns, later: Collection[bytes], report: Report) -> Iterator
     if n == 0:
         return
     shapes = [_shape(text) for text in c.shapes]
-    kept = _believed(c, shapes, report)
+    kept = _believed(c, shapes, bad)
     if later:
         kept &= np.array([c.ids[10 * row : 10 * row + 10] not in later for row in range(n)])
     changes = np.flatnonzero((np.diff(c.spec) != 0) | (np.diff(c.shape) != 0)) + 1
     bounds = [0, *changes.tolist(), n]
     specs: dict[int, TrialSpec | str] = {}
-    for start, stop in zip(bounds, bounds[1:], strict=False):
-        rows = range(start, stop) if kept[start:stop].all() else np.flatnonzero(kept[start:stop]) + start
+    all_kept = bool(kept.all())
+    tested = np.isfinite(c.test).any(axis=1).tolist()
+    validation, loss, costs = c.validation.tolist(), c.loss.tolist(), [cost.tolist() for cost in c.costs]
+    for start, stop in itertools.pairwise(bounds):
+        rows = range(start, stop) if all_kept else (np.flatnonzero(kept[start:stop]) + start).tolist()
         shape, index = shapes[c.shape[start]], int(c.spec[start])
-        if not len(rows) or isinstance(shape, str):
+        if not rows or isinstance(shape, str):
             continue
         if index not in specs:
             specs[index] = _spec(c.specs[index], c.seeds[start])
         spec = specs[index]
         if isinstance(spec, str):
-            for row in rows:
-                report(int(row), spec)
+            bad |= dict.fromkeys(rows, spec)
         elif spec.role == "eval":
             yield _series(c, rows, spec, shape)
         else:
             for row in rows:
-                if np.isnan(c.test[row]).all():
-                    yield _light(c, int(row), spec, shape)
-                else:
-                    report(int(row), "a tuning run carries test metrics: selection must not see the test split")
+                if tested[row]:
+                    bad[row] = "a tuning run carries test metrics: selection must not see the test split"
+                    continue
+                yield Light(
+                    id=c.ids[10 * row : 10 * row + 10].hex(),
+                    spec=spec if spec.seed == c.seeds[row] else msgspec.structs.replace(spec, seed=c.seeds[row]),
+                    status=c.statuses[row],  # type: ignore[arg-type]
+                    tasks=shape.tasks,
+                    trained=shape.trained,
+                    metrics=shape.metrics,
+                    environment=shape.environment,
+                    validation={key: value for key, value in zip(shape.metrics, validation[row], strict=False) if value == value},
+                    test={},
+                    cost=cost_of(*(cost[row] for cost in costs)),
+                    loss=None if loss[row] != loss[row] else loss[row],
+                )
 
 
-def _believed(c: _Columns, shapes: Sequence[Shape | str], report: Report) -> NDArray[np.bool_]:
+def _believed(c: _Columns, shapes: Sequence[Shape | str], bad: dict[int, str]) -> NDArray[np.bool_]:
     """[rows] whether what a row says can be; what cannot is reported."""
     import numpy as np
 
@@ -174,11 +189,11 @@ def _believed(c: _Columns, shapes: Sequence[Shape | str], report: Report) -> NDA
     for row in np.flatnonzero(~(fits & legal & known)).tolist():
         shape = shapes[c.shape[row]]
         if isinstance(shape, str):
-            report(row, shape)
+            bad[row] = shape
         elif not known[row]:
-            report(row, f"unknown status {c.statuses[row]!r}")
+            bad[row] = f"unknown status {c.statuses[row]!r}"
         else:
-            report(row, "a metric is outside its legal range" if fits[row] else "its metrics are not those that it declares")
+            bad[row] = "a metric is outside its legal range" if fits[row] else "its metrics are not those that it declares"
     return np.asarray(fits & legal & known)
 
 
@@ -199,40 +214,28 @@ def _spec(text: str, seed: int) -> TrialSpec | str:
     return unsafe(spec) or spec
 
 
-def _series(c: _Columns, rows: Any, spec: TrialSpec, shape: Shape) -> Series:
+def _series(c: _Columns, rows: Sequence[int], spec: TrialSpec, shape: Shape) -> Series:
     whole = isinstance(rows, range)
-    at: Any = slice(rows.start, rows.stop) if whole else rows
-    raw = c.ids[10 * rows.start : 10 * rows.stop] if whole else b"".join(c.ids[10 * row : 10 * row + 10] for row in rows)
+    at: Any = slice(rows[0], rows[-1] + 1) if whole else rows
+    raw = c.ids[10 * rows[0] : 10 * rows[-1] + 10] if whole else b"".join(c.ids[10 * row : 10 * row + 10] for row in rows)
     seeds: list[int] = c.seeds[at] if whole else [c.seeds[row] for row in rows]
     statuses: list[Any] = c.statuses[at] if whole else [c.statuses[row] for row in rows]
+    steps, passes, memory, train, method, evaluation = (cost[at] for cost in c.costs)
     return Series(
-        spec,
-        shape.tasks,
-        shape.trained,
-        shape.metrics,
-        shape.environment,
-        seeds,
-        statuses,
-        c.test[at, : len(shape.metrics)],
-        *(cost[at] for cost in c.costs),
-        raw,
-        lambda seed: msgspec.structs.replace(spec, seed=seed),
-    )
-
-
-def _light(c: _Columns, row: int, spec: TrialSpec, shape: Shape) -> Light:
-    values = c.validation[row].tolist()
-    loss = float(c.loss[row])
-    return Light(
-        id=c.ids[10 * row : 10 * row + 10].hex(),
-        spec=spec if spec.seed == c.seeds[row] else msgspec.structs.replace(spec, seed=c.seeds[row]),
-        status=c.statuses[row],  # type: ignore[arg-type]
+        spec=spec,
         tasks=shape.tasks,
         trained=shape.trained,
         metrics=shape.metrics,
         environment=shape.environment,
-        validation={key: value for key, value in zip(shape.metrics, values, strict=False) if value == value},
-        test={},
-        cost=cost_of(*(float(cost[row]) for cost in c.costs)),
-        loss=None if loss != loss else loss,
+        seeds=seeds,
+        statuses=statuses,
+        test=c.test[at, : len(shape.metrics)],
+        steps=steps,
+        backward_passes=passes,
+        peak_memory=memory,
+        train=train,
+        method=method,
+        evaluation=evaluation,
+        raw_ids=raw,
+        spec_of=lambda seed: msgspec.structs.replace(spec, seed=seed),
     )
