@@ -8,13 +8,13 @@ only, it is asked once for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
 
 import msgspec
 
-from benchmark.records import Cost, MetricInfo, Role, RunRecord, Status, TrialSpec, Value
+from benchmark.records import Cost, MetricInfo, Point, Role, RunRecord, Selection, Status, TrialSpec, Value
 
 if TYPE_CHECKING:
     from benchmark.statistics import Floats
@@ -56,7 +56,7 @@ class Setting(Protocol):
     @property
     def eval_every(self) -> int: ...
     @property
-    def selection(self) -> str: ...
+    def selection(self) -> Selection: ...
     @property
     def precision(self) -> str: ...
     @property
@@ -69,6 +69,39 @@ class Setting(Protocol):
     def protocol(self) -> int: ...
     @property
     def age(self) -> tuple[int, list[str | int]]: ...
+
+
+Read = Callable[[str], Sequence[Point]]
+"""From an id to the record's curve."""
+
+
+class Curve(Sequence[Point]):
+    """The curve of a packed record, read when it is first looked at.
+
+    Looking at it raises StoreError where it cannot be read.
+    """
+
+    __slots__ = ("_id", "_points", "_read")
+
+    def __init__(self, read: Read, id_: bytes) -> None:
+        self._read, self._id = read, id_
+        self._points: Sequence[Point] | None = None
+
+    @property
+    def points(self) -> Sequence[Point]:
+        if self._points is None:
+            self._points = self._read(self._id.hex())
+        return self._points
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Point]: ...
+    def __getitem__(self, index: int | slice) -> Point | Sequence[Point]:
+        return self.points[index]
 
 
 class Light(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
@@ -86,6 +119,11 @@ class Light(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     cost: Cost | None
     """Without ``paths`` and ``compilation``."""
     loss: float | None
+    curve: Sequence[Point]
+
+    @property
+    def seeds(self) -> tuple[int]:
+        return (self.spec.seed,)
 
     @property
     def ids(self) -> tuple[str]:
@@ -120,6 +158,7 @@ class Series:
     """10 a record."""
     spec_of: Callable[[int], TrialSpec]
     """From a seed to the whole spec."""
+    read: Read
 
     @property
     def count(self) -> int:
@@ -129,12 +168,16 @@ class Series:
     def ids(self) -> list[str]:
         return [self.raw_ids[start : start + 10].hex() for start in range(0, len(self.raw_ids), 10)]
 
+    def curves(self) -> Iterator[Curve]:
+        return (Curve(self.read, self.raw_ids[start : start + 10]) for start in range(0, len(self.raw_ids), 10))
+
     def singles(self) -> Iterator[Light]:
         """Its records one by one."""
         keys = list(self.metrics)
         columns = (self.steps, self.backward_passes, self.peak_memory, self.train, self.method, self.evaluation)
         costs = zip(*(column.tolist() for column in columns), strict=True)
-        for id_, seed, status, row, cost in zip(self.ids, self.seeds, self.statuses, self.test.tolist(), costs, strict=True):
+        rows = zip(self.ids, self.seeds, self.statuses, self.test.tolist(), costs, self.curves(), strict=True)
+        for id_, seed, status, row, cost, curve in rows:
             yield Light(
                 id=id_,
                 spec=self.spec_of(seed),
@@ -147,6 +190,7 @@ class Series:
                 test={key: value for key, value in zip(keys, row, strict=True) if value == value},
                 cost=cost_of(*cost),
                 loss=None,
+                curve=curve,
             )
 
 
@@ -159,8 +203,7 @@ S = TypeVar("S", bound=RunRecord | Light)
 
 def first(evidence: Evidence) -> tuple[int, str]:
     """Seed and id of its first record: what is sorted by them has the same order in all forms."""
-    seed = evidence.seeds[0] if isinstance(evidence, Series) else evidence.spec.seed
-    return seed, evidence.ids[0]
+    return evidence.seeds[0], evidence.ids[0]
 
 
 def cost_of(steps: float, passes: float, memory: float, train: float, method: float, evaluation: float) -> Cost | None:

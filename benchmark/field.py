@@ -10,8 +10,8 @@ from itertools import groupby
 import methods
 from benchmark import provenance
 from benchmark.errors import UsageError
+from benchmark.evidence import Evidence, first
 from benchmark.provenance import Provenance
-from benchmark.records import RunRecord
 from benchmark.runs import Group, Problem, one_setting, place, runs_of, settle
 
 
@@ -38,23 +38,23 @@ class Field:
         return entrant not in self.partial and entrant != self.baseline
 
 
-def evaluations(records: Iterable[RunRecord], suite: str | None) -> list[RunRecord]:
+def evaluations(records: Iterable[Evidence], suite: str | None) -> list[Evidence]:
     """The evaluation records of a suite, each once, in an order of their own.
 
     Raises:
         UsageError: they are of several versions of the protocol, and their numbers cannot be compared.
     """
-    unique = {record.id: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
+    unique = {record.ids[0]: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
     one_protocol(unique.values())
-    return sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, record.spec.seed, record.id))
+    return sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, *first(record)))
 
 
-def one_protocol(records: Iterable[RunRecord]) -> None:
+def one_protocol(records: Iterable[Evidence]) -> None:
     """Raises UsageError where records are of several versions of the protocol: the same spec gave other numbers under another one."""
     counts: Counter[int] = Counter()
     where: dict[int, set[str]] = {}
     for record in records:
-        counts[record.spec.protocol] += 1
+        counts[record.spec.protocol] += record.count
         where.setdefault(record.spec.protocol, set()).add(record.spec.suite)
     if len(counts) > 1:
         found = " and ".join(f"{counts[each]} of protocol {each} (suite {', '.join(sorted(where[each]))})" for each in sorted(counts))
@@ -65,7 +65,7 @@ def one_protocol(records: Iterable[RunRecord]) -> None:
         )
 
 
-def assemble(members: list[RunRecord], baseline: str | None = None, verdicts: Mapping[str, provenance.Word] | None = None) -> Field:
+def assemble(members: list[Evidence], baseline: str | None = None, verdicts: Mapping[str, provenance.Word] | None = None) -> Field:
     """Problem by problem.
 
     Args:
@@ -84,7 +84,7 @@ def assemble(members: list[RunRecord], baseline: str | None = None, verdicts: Ma
         raise UsageError(f"--baseline {baseline!r} has no evaluation records in {where}{hint} (there are: {', '.join(entrants)})")
     partial = {record.spec.entrant for record in members if len(record.trained) == 1 < len(record.tasks)}
     groups: list[Group] = []
-    compared: dict[str, list[RunRecord]] = {entrant: [] for entrant in entrants}
+    compared: dict[str, list[Evidence]] = {entrant: [] for entrant in entrants}
     notes: list[str] = []
     for (of, name), group in groupby(members, key=place):
         label = name if len(suites) == 1 else f"{of}/{name}"

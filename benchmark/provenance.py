@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmark.records import RunRecord
+from benchmark.evidence import Evidence
 
 FOLDER = "verdicts"
 SCHEMA = 1
@@ -55,7 +55,7 @@ class Provenance:
         return ", ".join(part for part in parts if part) if any(parts) else "unknown"
 
 
-def of(records: Iterable[RunRecord], verdicts: Mapping[str, Word]) -> Provenance:
+def of(records: Iterable[Evidence], verdicts: Mapping[str, Word]) -> Provenance:
     """The provenance of a row from the records that it is made of."""
     records = list(records)
 
@@ -63,7 +63,9 @@ def of(records: Iterable[RunRecord], verdicts: Mapping[str, Word]) -> Provenance
         found = {record.environment.get(name, "") for record in records}
         return found.pop() if len(found) == 1 else MIXED if found else ""
 
-    return Provenance(common("lossbench"), common("torch"), common("device"), _status([verdicts.get(record.id) for record in records]))
+    return Provenance(
+        common("lossbench"), common("torch"), common("device"), _status([verdicts.get(id_) for record in records for id_ in record.ids])
+    )
 
 
 def _status(found: Sequence[Word | None]) -> str:

@@ -171,11 +171,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def ids(self) -> tuple[str]:
+        """A sequence, as what stands for several records has of this name; so is ``seeds``, and ``count`` says how many."""
         return (self.id,)
 
     @property
+    def seeds(self) -> tuple[int]:
+        return (self.spec.seed,)
+
+    @property
     def count(self) -> int:
-        """Of records: what stands for several of them has the same name."""
         return 1
 
     @property

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import methods
 import tasks
-from benchmark.records import RunRecord, TrialSpec, Value
+from benchmark.evidence import Evidence, Setting
+from benchmark.records import Value
 from benchmark.search import ADAPTIVE
 from benchmark.selection import Search, pinned
 
@@ -15,16 +16,17 @@ _WORD = re.compile(r"[\w.:/+-]+", re.ASCII)
 """What may stand in a command as it is: records come from anywhere, and a reader will paste the command into a shell."""
 
 
-def command(records: Iterable[RunRecord], search: Search) -> str:
+def command(records: Iterable[Evidence], search: Search) -> str:
     """``python -m benchmark run --suite ...`` for the evaluation records of one suite; empty where a name is not fit for a shell.
 
     A study is fixed by its suite, methods, what is pinned of them, seeds, problems and search. A suite or a method that came from a file is
     named as such, as no record knows where the file was.
     """
-    specs = [record.spec for record in records if record.spec.role == "eval"]
+    evaluated = [record for record in records if record.spec.role == "eval"]
+    specs = [record.spec for record in evaluated]
     if not specs:
         return ""
-    flags = [*_suite(specs), "--methods", _methods(specs), *_settings(specs), *_seeds(specs)]
+    flags = [*_suite(specs), "--methods", _methods(specs), *_settings(specs), *_seeds(evaluated)]
     if search.budget > 1 and search.kind not in ADAPTIVE:
         flags = ["sweep", *flags, "--budget", str(search.budget)]
         flags += ["--search", search.kind] * (search.kind != "quasi-random") + ["--study-seed", str(search.seed)] * bool(search.seed)
@@ -35,7 +37,7 @@ def command(records: Iterable[RunRecord], search: Search) -> str:
     return f"python -m benchmark {' '.join(flags)}"
 
 
-def _suite(specs: Sequence[TrialSpec]) -> list[str]:
+def _suite(specs: Sequence[Setting]) -> list[str]:
     """The suite, and its problems where they are not those that it runs by itself."""
     name = specs[0].suite
     ran = sorted({spec.problem for spec in specs})
@@ -46,7 +48,7 @@ def _suite(specs: Sequence[TrialSpec]) -> list[str]:
     return ["--suite", name] + (["--problem", ",".join(ran)] if ran != usual else [])
 
 
-def _methods(specs: Sequence[TrialSpec]) -> str:
+def _methods(specs: Sequence[Setting]) -> str:
     """Names, without the baselines that take part by themselves where others are named."""
     named = sorted({spec.method for spec in specs})
     known = methods.names()
@@ -56,7 +58,7 @@ def _methods(specs: Sequence[TrialSpec]) -> str:
     return ",".join(others or named)
 
 
-def _settings(specs: Sequence[TrialSpec]) -> list[str]:
+def _settings(specs: Sequence[Setting]) -> list[str]:
     """What was pinned, ``--set METHOD.NAME=V,V``; of a method that takes part without as well, its own value is one of them."""
     names: dict[str, set[str]] = {}
     for spec in specs:
@@ -74,7 +76,10 @@ def _plain(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _seeds(specs: Sequence[TrialSpec]) -> list[str]:
+def _seeds(records: Sequence[Evidence]) -> list[str]:
     """Their number; nothing where problems differ, which is then the suite's doing."""
-    counts = {len({spec.seed for spec in specs if spec.problem == problem}) for problem in {spec.problem for spec in specs}}
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record.spec.problem, set()).update(record.seeds)
+    counts = {len(each) for each in seeds.values()}
     return ["--seeds", str(counts.pop())] if len(counts) == 1 else []

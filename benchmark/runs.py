@@ -206,12 +206,6 @@ def _compose(records: list[One], metrics: Mapping[str, MetricInfo], partial: boo
     )
 
 
-<<<<<<< HEAD
-def settle(
-    group: Group, baseline: str | None, partial: set[str], method: str, words: str = "single-task training"
-) -> tuple[Group, list[str]]:
-    """Decides which seeds of a problem are compared, and says what the baseline (``words``) lacks and how to get it."""
-=======
 def _each_seed_once(parts: Sequence[Evidence]) -> TypeGuard[Sequence[Series]]:
     """Whether all are series and no two have a seed in common: nothing has to be chosen then."""
     if not all(isinstance(part, Series) for part in parts):
@@ -231,23 +225,25 @@ def _composed(series: Series, metrics: Mapping[str, MetricInfo]) -> Iterator[tup
     own = list(series.metrics)
     test = series.test[:, [own.index(key) for key in keys]]
     complete = len(keys) == len(metrics) and not np.isnan(test).any()
-    rows = zip(series.seeds, series.statuses, test.tolist(), *(column.tolist() for column in columns), strict=True)
-    for seed, status, row, *costs in rows:
+    selection = series.spec.selection
+    rows = zip(series.seeds, series.statuses, test.tolist(), series.curves(), *(column.tolist() for column in columns), strict=True)
+    for seed, status, row, curve, step, passes, memory, took in rows:
         if status not in FINISHED:
-            yield seed, Run({}, [str(status)], False, *costs)
+            yield seed, Run({}, [str(status)], False, step, passes, memory, took, curve, selection)
             continue
         values = dict(zip(keys, row, strict=True))
         if complete:
-            yield seed, Run(values, [], bool(metrics), *costs)
+            yield seed, Run(values, [], bool(metrics), step, passes, memory, took, curve, selection)
         else:
             values = {key: value for key, value in values.items() if value == value}
             lacks = [NO_METRICS] * (len(values) < len(metrics))
-            yield seed, Run(values, lacks, bool(metrics) and not lacks, *costs)
+            yield seed, Run(values, lacks, bool(metrics) and not lacks, step, passes, memory, took, curve, selection)
 
 
-def settle(group: Group, baseline: str | None, partial: set[str], method: str) -> tuple[Group, list[str]]:
-    """Decides which seeds of a problem are compared, and says what the baseline lacks and how to get it."""
->>>>>>> 4d73d11 (Read the light columns of packed records alone for a leaderboard)
+def settle(
+    group: Group, baseline: str | None, partial: set[str], method: str, words: str = "single-task training"
+) -> tuple[Group, list[str]]:
+    """Decides which seeds of a problem are compared, and says what the baseline (``words``) lacks and how to get it."""
     problem, runs = group.problem, group.runs
     reference = runs.get(baseline, {}) if baseline is not None else {}
     entered = {seed for entrant, of in runs.items() if entrant not in partial for seed in of}

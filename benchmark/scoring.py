@@ -51,11 +51,12 @@ def score(group: Group, field: Field) -> Score:
     grid = np.full((len(entrants), len(problem.seeds), len(keys)), np.nan)
     done = np.zeros(grid.shape[:2], dtype=np.bool_)
     for row, entrant in enumerate(entrants):
-        for column, seed in enumerate(problem.seeds):
-            run = runs.get(entrant, {}).get(seed, Run())
-            done[row, column] = run.done
-            if run.done:
-                grid[row, column] = [run.values.get(key, math.nan) for key in keys]
+        own = runs.get(entrant, {})
+        finished = [(column, own[seed].values) for column, seed in enumerate(problem.seeds) if seed in own and own[seed].done]
+        if finished:
+            columns = [column for column, _ in finished]
+            done[row, columns] = True
+            grid[row, columns] = [[values.get(key, math.nan) for key in keys] for _, values in finished]
     failed = np.array([any(run.failures for run in runs.get(entrant, {}).values()) for entrant in entrants])
     complete = done.all(axis=1) & ~failed
     strict = np.where(complete[:, None, None], grid, np.nan)

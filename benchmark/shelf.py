@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.folders import unsafe
+from benchmark.folders import StoreError, unsafe
 from benchmark.packed import BadPack, Packed
-from benchmark.records import BadRecord, RunRecord, decode
+from benchmark.records import BadRecord, Point, RunRecord, decode
 
 FOLDER = "packed"
 _KEPT = 24
@@ -128,6 +128,20 @@ class Shelf:
         if record.id != id_:
             raise BadRecord(f"{self.name(pack)}, row {row}: it has another id, {record.id}")
         return record
+
+    def curve(self, id_: str) -> list[Point]:
+        """The curve of a packed record.
+
+        Raises:
+            StoreError: it cannot be read, or not any more.
+        """
+        try:
+            record = self.get(id_)
+        except BadRecord as error:
+            raise StoreError(f"cannot read the curve of record {id_}: {error}") from error
+        if record is None:
+            raise StoreError(f"cannot read the curve of record {id_}: it was there, but is packed no more; run the command again")
+        return record.curve
 
     def records(self, pack: Packed, damaged: list[Damaged]) -> Iterator[RunRecord]:
         """The records of one file that can be believed, one after the other; the others go to ``damaged``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from benchmark.evidence import Light, Series, cost_of
+from benchmark.evidence import Curve, Light, Read, Series, cost_of
 from benchmark.folders import unsafe
 from benchmark.packed import LIGHT, BadPack, Shape, spec_text
 from benchmark.records import Status, TrialSpec
@@ -69,7 +69,7 @@ def survey(shelf: Shelf, loose: Collection[str], damaged: list[Damaged]) -> Iter
                 damaged.append(Damaged(name, f"rows {rows[0]} to {rows[-1]}: {error}"))
                 continue
             bad: dict[int, str] = {}
-            yield from _evidence(columns, later, bad)
+            yield from _evidence(columns, later, shelf.curve, bad)
             damaged += [Damaged(name, f"row {rows[row]}: {why}") for row, why in bad.items()]
         if pack is not packs[0]:
             try:
@@ -118,7 +118,7 @@ def _floats(array: Any) -> Floats:
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _evidence(c: _Columns, later: Collection[bytes], bad: dict[int, str]) -> Iterator[Light | Series]:
+def _evidence(c: _Columns, later: Collection[bytes], read: Read, bad: dict[int, str]) -> Iterator[Light | Series]:
     """One configuration after the other: its tuning records one by one, its evaluation records as a series."""
     import numpy as np
 
@@ -133,7 +133,7 @@ def _evidence(c: _Columns, later: Collection[bytes], bad: dict[int, str]) -> Ite
     bounds = [0, *changes.tolist(), n]
     specs: dict[int, TrialSpec | str] = {}
     all_kept = bool(kept.all())
-    tested = np.isfinite(c.test).any(axis=1).tolist()
+    tested: Any = np.isfinite(c.test).any(axis=1).tolist()
     validation, loss, costs = c.validation.tolist(), c.loss.tolist(), [cost.tolist() for cost in c.costs]
     for start, stop in itertools.pairwise(bounds):
         rows = range(start, stop) if all_kept else (np.flatnonzero(kept[start:stop]) + start).tolist()
@@ -146,7 +146,7 @@ def _evidence(c: _Columns, later: Collection[bytes], bad: dict[int, str]) -> Ite
         if isinstance(spec, str):
             bad |= dict.fromkeys(rows, spec)
         elif spec.role == "eval":
-            yield _series(c, rows, spec, shape)
+            yield _series(c, rows, spec, shape, read)
         else:
             for row in rows:
                 if tested[row]:
@@ -164,6 +164,7 @@ def _evidence(c: _Columns, later: Collection[bytes], bad: dict[int, str]) -> Ite
                     test={},
                     cost=cost_of(*(cost[row] for cost in costs)),
                     loss=None if loss[row] != loss[row] else loss[row],
+                    curve=Curve(read, c.ids[10 * row : 10 * row + 10]),
                 )
 
 
@@ -214,7 +215,7 @@ def _spec(text: str, seed: int) -> TrialSpec | str:
     return unsafe(spec) or spec
 
 
-def _series(c: _Columns, rows: Sequence[int], spec: TrialSpec, shape: Shape) -> Series:
+def _series(c: _Columns, rows: Sequence[int], spec: TrialSpec, shape: Shape, read: Read) -> Series:
     whole = isinstance(rows, range)
     at: Any = slice(rows[0], rows[-1] + 1) if whole else rows
     raw = c.ids[10 * rows[0] : 10 * rows[-1] + 10] if whole else b"".join(c.ids[10 * row : 10 * row + 10] for row in rows)
@@ -237,5 +238,6 @@ def _series(c: _Columns, rows: Sequence[int], spec: TrialSpec, shape: Shape) -> 
         method=method,
         evaluation=evaluation,
         raw_ids=raw,
+        read=read,
         spec_of=lambda seed: msgspec.structs.replace(spec, seed=seed),
     )

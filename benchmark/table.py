@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from benchmark import scoring
 from benchmark.board import Cell, Duel, Estimate, Row, Table
+from benchmark.evidence import Evidence
 from benchmark.field import Field, assemble, evaluations
 from benchmark.provenance import Word
-from benchmark.records import RunRecord
 from benchmark.scoring import Score, estimate
 from benchmark.store import Damaged
 
@@ -30,7 +30,7 @@ __all__ = ["Cell", "Duel", "Estimate", "Row", "Table", "build", "gaps"]
 
 
 def build(
-    records: Iterable[RunRecord],
+    records: Iterable[Evidence],
     suite: str | None = None,
     *,
     baseline: str | None = None,
@@ -77,7 +77,7 @@ def build(
         rows=rows,
         notes=notes,
         damaged=list(damaged),
-        records=len(members),
+        records=sum(record.count for record in members),
         confidence=confidence,
         draws=draws,
         baseline=field.baseline,
@@ -88,7 +88,7 @@ def build(
 
 
 def gaps(
-    records: Iterable[RunRecord], entrant: str, suite: str | None = None, *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
+    records: Iterable[Evidence], entrant: str, suite: str | None = None, *, confidence: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
     """Δm of every entrant less that of ``entrant``, on each problem: by the problem's label, then by the other's name.
 

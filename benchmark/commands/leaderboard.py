@@ -16,10 +16,11 @@ import methods as registry
 from benchmark import budgets, provenance, rerun, selection
 from benchmark.commands.flags import one_of, search_kind, selection_rule, unused
 from benchmark.errors import UsageError
+from benchmark.evidence import Evidence
 from benchmark.field import assemble, evaluations, one_protocol
+from benchmark.heap import uncollected
 from benchmark.provenance import Word
-from benchmark.records import RunRecord
-from benchmark.store import Damaged, Scan, Store
+from benchmark.store import Damaged, Scan, Store, Survey
 from benchmark.table import Table, build
 from benchmark.views import SORTABLE, Format, Section, arranged, document, printable, races, sections, show
 from benchmark.views.page import GENERATED
@@ -80,11 +81,12 @@ class Chosen:
     """What of one suite is shown."""
 
     suite: str
-    records: list[RunRecord]
+    records: list[Evidence]
     notes: list[str]
     search: selection.Search
 
 
+@uncollected()
 def leaderboard(request: Request) -> None:
     """Prints the table of one suite, or of every suite that has records; by default with the largest search that all in it had.
 
@@ -92,7 +94,7 @@ def leaderboard(request: Request) -> None:
         UsageError: a flag that cannot be followed, or nothing to show: no records, or none that a table ranks.
     """
     _check(request)
-    scan = Store(request.results).scan()
+    scan = Store(request.results).survey()
     chosen, empty = choose(request, scan)
     warn(scan)
     verdicts, wrong = provenance.read(request.results)
@@ -159,7 +161,7 @@ def _check(request: Request) -> None:
             )
 
 
-def _suites(request: Request, scan: Scan) -> list[str]:
+def _suites(request: Request, scan: Scan | Survey) -> list[str]:
     """The suites to show. Raises UsageError where there are none."""
     where = request.results.resolve()
     suites = sorted({record.spec.suite for record in scan.records})
@@ -180,7 +182,7 @@ def _suites(request: Request, scan: Scan) -> list[str]:
     return suites if request.suite is None else [request.suite]
 
 
-def _search(request: Request, records: Sequence[RunRecord]) -> selection.Search:
+def _search(request: Request, records: Sequence[Evidence]) -> selection.Search:
     """The search whose choice is shown."""
     decides = selection_rule(request.rule)
     if request.tuned is False:
@@ -193,7 +195,7 @@ def _search(request: Request, records: Sequence[RunRecord]) -> selection.Search:
 def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Damaged], verdicts: Mapping[str, Word]) -> list[Section]:
     """What is shown, a section a suite, or one of all suites."""
 
-    def made(records: Iterable[RunRecord], notes: Sequence[str] = (), of: Sequence[Chosen] = ()) -> Table:
+    def made(records: Iterable[Evidence], notes: Sequence[str] = (), of: Sequence[Chosen] = ()) -> Table:
         built = build(records, baseline=request.baseline or None, verdicts=verdicts, damaged=damaged if of else ())
         commands = [command for each in of if (command := rerun.command(each.records, each.search))]
         built = replace(built, notes=[*built.notes, *notes], rerun=commands)
@@ -266,7 +268,7 @@ def _print(parts: Sequence[Section]) -> None:
     print(show(parts, width=width, colour=console.is_terminal), end="")
 
 
-def _why_empty(suite: str, records: Sequence[RunRecord], search: selection.Search) -> str:
+def _why_empty(suite: str, records: Sequence[Evidence], search: selection.Search) -> str:
     """Why there are records, but no row; and the command that makes one."""
     if any(record.spec.role == "eval" and not selection.explored(record.spec) for record in records):
         found = f"none is an evaluation of what this search ({search.kind}, budget {search.budget}) chose"
@@ -277,15 +279,16 @@ def _why_empty(suite: str, records: Sequence[RunRecord], search: selection.Searc
     if search.budget > 1:
         how = [f" --search {search.kind}"] * (search.kind != "quasi-random") + [f" --study-seed {search.seed}"] * bool(search.seed)
         command = f"python -m benchmark sweep --suite {suite} --budget {search.budget}{''.join(how)}"
-    return f"nothing to rank of suite {suite!r}: of its {len(records)} records {found} (make evaluation records: {command})"
+    count = sum(record.count for record in records)
+    return f"nothing to rank of suite {suite!r}: of its {count} records {found} (make evaluation records: {command})"
 
 
-def print_table(records: list[RunRecord], damaged: Sequence[Damaged], notes: Sequence[str] = ()) -> None:
+def print_table(records: Sequence[Evidence], damaged: Sequence[Damaged], notes: Sequence[str] = ()) -> None:
     """The table of one study, as it is at its end."""
     built = build(records, damaged=damaged)
     _print([sections.of_method(replace(built, notes=[*built.notes, *notes]))])
 
 
-def warn(scan: Scan) -> None:
+def warn(scan: Scan | Survey) -> None:
     for damaged in scan.damaged:
         print(f"warning: skipped {printable(damaged.path)}: {printable(damaged.reason)}", file=sys.stderr)
