@@ -402,6 +402,46 @@ def plot(
     )
 
 
+results_app = typer.Typer(help="Pack, unpack, merge and check folders of records.", rich_markup_mode=None)
+app.add_typer(results_app, name="results")
+
+
+@results_app.command()
+def pack(results: Results = RESULTS) -> None:
+    """Pack all loose records into one Parquet file, which every command reads like them. Needs pyarrow."""
+    from benchmark.commands.results import pack as execute
+
+    execute(results)
+
+
+@results_app.command()
+def unpack(results: Results = RESULTS) -> None:
+    """Make the packed records loose again, a JSON file each."""
+    from benchmark.commands.results import unpack as execute
+
+    execute(results)
+
+
+@results_app.command()
+def merge(
+    other: Annotated[Path, typer.Argument(metavar="DIR", help="Another folder of results; nothing in it is changed.")],
+    prefer: Annotated[str, typer.Option(metavar="ours|theirs", help="Whose record stays where both have a trial and differ.")] = "",
+    results: Results = RESULTS,
+) -> int:
+    """Add the records of DIR; where both have a trial and differ, say so and merge nothing."""
+    from benchmark.commands.results import merge as execute
+
+    return execute(results, other, prefer)
+
+
+@results_app.command()
+def check(results: Results = RESULTS) -> int:
+    """Read every record, recompute its id and ranges, and list what is wrong; exits with 1 where anything is."""
+    from benchmark.commands.results import check as execute
+
+    return execute(results)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
     from typer.exceptions import TyperException
@@ -410,7 +450,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(given or ["--help"], prog_name="python -m benchmark", standalone_mode=False)
     except TyperException as error:
-        command = given[0] if given and given[0] in {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands} else ""
+        known = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands} | {"results"}
+        command = given[0] if given and given[0] in known else ""
         _fail(f"{error.format_message()} (see: {' '.join(['python -m benchmark', command]).strip()} --help)")
     except typer.Abort:
         sys.exit(130)

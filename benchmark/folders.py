@@ -32,13 +32,18 @@ def unsafe(spec: TrialSpec) -> str:
     return ""
 
 
+def folder(method: str) -> str:
+    """That of a method."""
+    return _escaped(method) if ":" in method else method
+
+
 @cache
 def _folders(suite: str, problem: str, method: str) -> tuple[str, str, str]:
-    folder = _escaped(method) if ":" in method else method
-    for field, name in (("suite", suite), ("problem", problem), ("method", folder)):
+    last = folder(method)
+    for field, name in (("suite", suite), ("problem", problem), ("method", last)):
         if not _NAME.fullmatch(name):
             raise StoreError(f"{field} {name!r} cannot name a folder: use letters, digits, '_', '-' and '.', not starting with '.'")
-    return suite, problem, folder
+    return suite, problem, last
 
 
 def _escaped(name: str) -> str:

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def needed(by: str) -> None:
     """Raises MissingDependency where pyarrow cannot be imported."""
     from tasks import require
 
-    require(["pyarrow"], by)
+    require(["pyarrow"], by, "pack")
 
 
 def _schema() -> Any:
@@ -212,6 +212,8 @@ class Writer:
 
     def drop(self) -> None:
         """Leaves nothing behind of what is not finished."""
+        with suppress(OSError):  # the disk refused before
+            self._writer.close()
         self._file.close()
         self.temporary.unlink(missing_ok=True)
 
@@ -242,11 +244,14 @@ class Packed:
         with _trouble():
             import pyarrow.parquet as pq
 
-            self._file = pq.ParquetFile(path, read_dictionary=list(_SHARED), page_checksum_verification=True)
-            layout = (self._file.schema_arrow.metadata or {}).get(_KEY, b"")
-        if layout != str(LAYOUT).encode():
-            known = f"this LossBench reads {LAYOUT}: update LossBench or pack the records again"
-            raise BadPack(f"layout {layout.decode(errors='replace')!r}, but {known}")
+            metadata = pq.read_metadata(path)
+            layout = (metadata.metadata or {}).get(_KEY, b"")
+            if layout != str(LAYOUT).encode():
+                known = f"this LossBench reads {LAYOUT}: update LossBench or pack the records again"
+                raise BadPack(f"layout {layout.decode(errors='replace')!r}, but {known}")
+            if metadata.schema.to_arrow_schema().names != _schema().names:
+                raise BadPack("its columns are not those of this layout")
+            self._file = pq.ParquetFile(path, metadata=metadata, read_dictionary=list(_SHARED), page_checksum_verification=True)
         plain = pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in self._file.schema_arrow])
         if not plain.equals(_schema()):
             raise BadPack("its columns are not those of this layout")
@@ -281,6 +286,11 @@ class Packed:
         """The JSON of every record of a group; BadPack as for :meth:`read`."""
         found = self.read(["id", "seed", "spec", REST], [group]).to_pydict()
         return [text(id_.hex(), spec, seed, rest) for id_, seed, spec, rest in zip(*found.values(), strict=True)]
+
+    def differs(self, group: int, records: Sequence[RunRecord]) -> list[str]:
+        """Columns of a group that do not say what its records do; BadPack as for :meth:`read`."""
+        stored, told = self.read(_schema().names, [group]), columns(records)
+        return [name for name in told.column_names if not stored[name].cast(told[name].type).equals(told[name])]
 
     def records(self, group: int) -> Iterator[RunRecord | BadRecord]:
         """The records of a group, each checked like a loose one; in place of one that cannot be believed, why."""

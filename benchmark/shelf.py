@@ -65,6 +65,13 @@ class Shelf:
         self._unread: list[Damaged] = []
         self._texts: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
 
+    def names(self) -> list[str]:
+        """Of all files that ought to be packed ones. Raises OSError where the folder cannot be listed."""
+        try:
+            return sorted(path.name for path in self.folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def packs(self, damaged: list[Damaged]) -> list[Packed]:
         """What can be opened, in the order of the names; the rest goes to ``damaged``.
 
@@ -72,9 +79,7 @@ class Shelf:
             MissingDependency: there are packed files, but pyarrow is not installed.
         """
         try:
-            names = sorted(path.name for path in self.folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith("."))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            names = self.names()
         except OSError as error:
             damaged.append(Damaged(FOLDER, f"cannot be listed: {error.strerror}"))
             return []

@@ -7,16 +7,19 @@ import platform
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from benchmark.records import BadRecord, Brief, decode_brief, failed
 from benchmark.store import Store
 from benchmark.whereabouts import FOLDER, LIFE, PLAN, Cell, Life, Plan, Underway
+
+if TYPE_CHECKING:
+    from benchmark.survey import Overview
 
 SILENT = 30.0
 """Seconds without a sign of life after which a driver is not believed to be at work: many times what lies between two."""
@@ -86,19 +89,28 @@ class Reader:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._store = Store(root)
         self._briefs: dict[Path, tuple[int, Brief | None]] = {}
 
     def suites(self) -> dict[str, dict[tuple[str, str], Count]]:
         """By suite, problem and folder of the method what the store holds, for where no plan tells what it might hold."""
         found: dict[str, dict[tuple[str, str], Count]] = {}
-        for path in Store(self.root).index().values():
-            suite, problem, method, _ = path.parts[-4:]
-            brief = self._brief(path)
-            if brief is not None:
-                done = not failed(brief.status)
-                counts = found.setdefault(suite, {})
-                counts[problem, method] = counts.get((problem, method), Count()) + Count(done=int(done), failed=int(not done))
+        loose = {path.stem: path for path in self._store.loose([])}
+        rows = [(path.parts[-4:-1], brief) for path in loose.values() if (brief := self._brief(path)) is not None]
+        rows += [(each.place, each.brief) for each in self._packed() if each.brief.id not in loose]
+        for (suite, problem, method), brief in rows:
+            done = not failed(brief.status)
+            counts = found.setdefault(suite, {})
+            counts[problem, method] = counts.get((problem, method), Count()) + Count(done=int(done), failed=int(not done))
         return found
+
+    def _packed(self, wanted: Collection[str] | None = None) -> Iterator[Overview]:
+        """Of packed trials (of these ids) what an overview needs; MissingDependency where pyarrow is not installed."""
+        if not self._store.shelf.names():
+            return iter(())
+        from benchmark.survey import overviews  # numpy
+
+        return overviews(self._store.shelf, wanted)
 
     def states(self, suite: str | None = None) -> list[State]:
         """Of every suite the study that was begun last, and every other one that is running."""
@@ -113,10 +125,12 @@ class Reader:
         ]
         if not chosen:
             return []
-        index = Store(self.root).index()
+        trials = {id_ for plan, _, _ in chosen for cell in plan.cells for id_ in cell.trials}
+        known = {each.brief.id: each.brief for each in self._packed(trials)}
+        index = {path.stem: path for path in self._store.loose([])}
         records = {id_: self._brief(path) for id_, path in index.items()}
         since = {id_: each.since for key, life in lives.items() if alive[key] for each in life.underway for id_ in each.trials}
-        known = {
+        known = {id_: brief for id_, brief in known.items() if index.get(id_) is None and since.get(id_) is None} | {
             id_: brief
             for id_, brief in records.items()
             if brief is not None and brief.id == id_ and self._briefs[index[id_]][0] > 1e9 * (since.get(id_, 0.0) - TICK)  # else run again

@@ -56,7 +56,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.shelf = Shelf(self.root)
-        self._records = self.root / "records"
+        self.records = self.root / "records"
 
     def path(self, spec: TrialSpec) -> Path:
         """Where the record of this trial lives while it is loose.
@@ -64,7 +64,7 @@ class Store:
         Raises:
             StoreError: a name that is no safe folder name; names come from users' files, and a folder must not lead out of the store.
         """
-        return self._records.joinpath(*place(spec))
+        return self.records.joinpath(*place(spec))
 
     def get(self, spec: TrialSpec) -> RunRecord | None:
         """The record of this trial, or None where there is none.
@@ -100,6 +100,22 @@ class Store:
                 raise
             return record
 
+    def text(self, id_: str) -> str | None:
+        """The record with this id as JSON, of a loose one whatever is in its file; None where there is none.
+
+        Raises:
+            StoreError: there is a packed one, but it cannot be believed.
+        """
+        path = next((path for path in self.loose([]) if path.stem == id_), None)
+        if path is not None:
+            with suppress(FileNotFoundError):  # packed meanwhile
+                return path.read_text(encoding="utf-8", errors="replace")
+        try:
+            record = self.shelf.get(id_)
+        except BadRecord as error:
+            raise StoreError(f"record {id_} cannot be read: {error}") from error
+        return None if record is None else encode(record).decode()
+
     def has(self, trial: TrialSpec | str) -> bool:
         """Whether this trial, or the trial with this id, has a record that can be read; a damaged one is a run to be done again.
 
@@ -128,7 +144,7 @@ class Store:
             MissingDependency: there are packed records, but pyarrow is not installed.
         """
         damaged: list[Damaged] = []
-        records, gone = self._loose_records(damaged)
+        records, gone = self.loose_records(damaged)
         index = self.shelf.index(damaged)
         known = {record.id for record in records}
         for pack in index.packs:
@@ -147,14 +163,14 @@ class Store:
         from benchmark.survey import survey
 
         damaged: list[Damaged] = []
-        records, gone = self._loose_records(damaged)
+        records, gone = self.loose_records(damaged)
         found = [*records, *survey(self.shelf, {record.id for record in records}, damaged)]
         if gone:
             packed = {id_ for each in found for id_ in each.ids}
             damaged += [why for id_, why in gone.items() if id_ not in packed]
         return Survey(found, sorted(damaged, key=lambda each: each.path))
 
-    def _loose_records(self, damaged: list[Damaged]) -> tuple[list[RunRecord], dict[str, Damaged]]:
+    def loose_records(self, damaged: list[Damaged]) -> tuple[list[RunRecord], dict[str, Damaged]]:
         """The loose records, and by id those whose file went away meanwhile: another process has packed it, or somebody deleted it."""
         records: list[RunRecord] = []
         gone: dict[str, Damaged] = {}
@@ -205,9 +221,9 @@ class Store:
         Raises:
             StoreError: not writable, full, or with less room than that; ask before anything runs.
         """
-        probe = self._records / f".probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        probe = self.records / f".probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
         try:
-            self._records.mkdir(parents=True, exist_ok=True)
+            self.records.mkdir(parents=True, exist_ok=True)
             try:
                 with open(probe, "xb") as file:
                     file.write(bytes(_PROBE))
@@ -215,9 +231,9 @@ class Store:
                     os.fsync(file.fileno())
             finally:
                 probe.unlink(missing_ok=True)
-            free = shutil.disk_usage(self._records).free
+            free = shutil.disk_usage(self.records).free
             oldest = time.time() - _STALE
-            for left in [*self._records.rglob(".*.tmp"), *self.shelf.folder.glob(".*.tmp")]:
+            for left in [*self.records.rglob(".*.tmp"), *self.shelf.folder.glob(".*.tmp")]:
                 with suppress(FileNotFoundError):  # another process cleared it first
                     if left.stat().st_mtime < oldest:
                         left.unlink()
@@ -242,8 +258,8 @@ class Store:
             raise BadRecord(f"not a record: {error}") from error
         except StoreError as error:
             raise BadRecord(str(error)) from error
-        if path.parts[len(self._records.parts) :] != home:  # a copy would count twice
-            raise BadRecord(f"misplaced: it belongs at {self._records.name}/{'/'.join(home)}")
+        if path.parts[len(self.records.parts) :] != home:  # a copy would count twice
+            raise BadRecord(f"misplaced: it belongs at {self.records.name}/{'/'.join(home)}")
         return record
 
     def _put_aside(self, path: Path) -> None:
@@ -261,7 +277,7 @@ class Store:
             if not isinstance(error, FileNotFoundError):  # no store yet, or a folder that went away meanwhile
                 unreadable.append(Damaged(self.relative(Path(error.filename)), f"cannot be listed: {error.strerror}"))
 
-        for folder, folders, files in os.walk(self._records, onerror=refuse):
+        for folder, folders, files in os.walk(self.records, onerror=refuse):
             folders.sort()
             for name in sorted(files):
                 if name.endswith(".json") and not name.startswith("."):

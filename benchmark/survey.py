@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from benchmark.evidence import Curve, Light, Read, Series, cost_of
-from benchmark.folders import unsafe
+from benchmark.folders import folder, unsafe
 from benchmark.packed import LIGHT, BadPack, Shape, spec_text
-from benchmark.records import Status, TrialSpec
+from benchmark.records import Brief, Cost, Status, TrialSpec
 from benchmark.shelf import Damaged, Shelf
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.statistics import Floats
 
 _COSTS = ("steps", "backward_passes", "peak_memory", "train", "method_seconds", "evaluation")
+_SECONDS = ("train", "method", "evaluation")
 STATUSES = frozenset(get_args(Status))
 
 
@@ -76,6 +77,37 @@ def survey(shelf: Shelf, loose: Collection[str], damaged: list[Damaged]) -> Iter
                 later.update(pack.ids)
             except BadPack:  # said above, group by group
                 continue
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Of a packed trial what ``status`` tells."""
+
+    place: tuple[str, str, str]
+    """Suite, problem and folder of the method."""
+    brief: Brief
+
+
+def overviews(shelf: Shelf, wanted: Collection[str] | None = None) -> Iterator[Overview]:
+    """Of every packed trial (of these ids) the record that counts; what cannot be read is as good as missing.
+
+    Raises:
+        MissingDependency: there are packed files, but pyarrow is not installed.
+    """
+    names = ("id", "suite", "problem", "method", "status", "steps", "train", "method_seconds", "evaluation")
+    seen: set[bytes] = set()
+    asked = None if wanted is None else set(map(bytes.fromhex, wanted))
+    for pack in reversed(shelf.packs([])):
+        for group in pack.groups:
+            try:
+                rows = pack.read(names, [group]).to_pydict()
+            except BadPack:
+                continue
+            for id_, suite, problem, method, status, steps, *seconds in zip(*rows.values(), strict=True):
+                if id_ not in seen and status in STATUSES and (asked is None or id_ in asked):
+                    seen.add(id_)
+                    cost = None if steps is None else Cost(**dict(zip(_SECONDS, seconds, strict=True)), steps=steps, backward_passes=0)
+                    yield Overview((suite, problem, folder(method)), Brief(id_.hex(), status, cost))
 
 
 def _columns(table: Any) -> _Columns:

@@ -31,16 +31,19 @@ class MissingDependency(TaskError):
     """An optional package that a problem needs is not installed."""
 
 
-def require(packages: Iterable[str], needed_by: str) -> None:
+def require(packages: Iterable[str], needed_by: str, extra: str | None = None) -> None:
     """Checks, without importing them, that packages can be imported.
+
+    Args:
+        extra: of this package, where it is another one than that which usually installs them.
 
     Raises:
         MissingDependency: names the first package that is missing and the command that installs it.
     """
     for package in packages:
         if not _importable(package):
-            distribution, extra = _EXTRAS.get(package, (package, None))
-            what = f"'lossbench[{extra}]'" if extra else distribution
+            distribution, usual = (package, extra) if extra else _EXTRAS.get(package, (package, None))
+            what = f"'lossbench[{usual}]'" if usual else distribution
             raise MissingDependency(f"{needed_by} needs {distribution}: pip install {what}")
 
 

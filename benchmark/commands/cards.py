@@ -61,15 +61,14 @@ def show(name: str, results: Path) -> None:
     if name.endswith(".py") or ":" in name:
         name = registry.load(name)[0]
     known = [*registry.names(), *tasks.suite_names(), *tasks.problems()]
-    ids = Store(results).index()
     if name in registry.names() or ":" in name:
         _print_fields(method_fields(registry.card(name)))
     elif name in tasks.suite_names():
         _print_fields(suite_fields(tasks.suite(name)))
     elif name in tasks.problems():
         _print_fields(problem_fields(tasks.problem(name).card))
-    elif name in ids:
-        print("\n".join(map(printable, ids[name].read_text(encoding="utf-8", errors="replace").splitlines())))
+    elif (text := Store(results).text(name)) is not None:
+        print("\n".join(map(printable, text.splitlines())))
     else:
         raise UsageError(f"nothing is called {name!r}{registry.suggestion(name, known)} (list them: python -m benchmark list methods)")
 

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 import msgspec
 
 from benchmark.records import RunRecord, decode
+from benchmark.store import Store
 from benchmark.tracking import folder
 from benchmark.tracking.messages import Alive, Begin, Done, End, Order, Ready, Refused, Reply, Running, Seen, Start, Trouble
 
@@ -122,7 +123,14 @@ def _orders(temporary: str) -> Iterator[Order]:
 
 
 def _record(path: str) -> RunRecord:
-    return decode(Path(path).read_bytes())
+    """From its file, or from a packed one where it was packed before."""
+    try:
+        return decode(Path(path).read_bytes())
+    except FileNotFoundError:
+        record = Store(Path(path).parents[4]).shelf.get(Path(path).stem)
+        if record is None:
+            raise
+        return record
 
 
 def _records(paths: Sequence[str]) -> list[RunRecord]:
