@@ -17,8 +17,8 @@ import methods
 from benchmark import scoring
 from benchmark.board import Estimate
 from benchmark.errors import UsageError
+from benchmark.evidence import Evidence
 from benchmark.field import Field, assemble, evaluations
-from benchmark.records import RunRecord
 from benchmark.runs import Group, seed_range
 
 if TYPE_CHECKING:  # numpy is loaded by ``compare`` and not by whoever imports this module
@@ -88,7 +88,7 @@ class _Pairs:
 
 
 def compare(
-    records: Iterable[RunRecord],
+    records: Iterable[Evidence],
     first: str,
     second: str,
     suite: str | None = None,

@@ -33,7 +33,7 @@ def compare(first: str, second: str, request: Request) -> None:
     """
     one_of("--format", request.output, FORMATS)
     check_choice(request)
-    scan = Store(request.results).scan()
+    scan = Store(request.results).survey()
     chosen, empty = choose(request, scan)
     warn(scan)
     for why in empty:

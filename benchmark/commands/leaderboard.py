@@ -106,7 +106,7 @@ def leaderboard(request: Request) -> None:
     _put(parts, request)
 
 
-def choose(request: Request, scan: Scan) -> tuple[list[Chosen], list[str]]:
+def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[str]]:
     """What of every suite is shown, and of each that has nothing to show why that is.
 
     Raises:
@@ -219,7 +219,7 @@ def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Dama
     return found
 
 
-def _measured(name: str, records: Iterable[RunRecord], baseline: str) -> bool:
+def _measured(name: str, records: Iterable[Evidence], baseline: str) -> bool:
     """Whether the baseline that was asked for is there to measure against; where it is not, that is said."""
     if not baseline or any(record.spec.entrant == baseline and record.spec.role == "eval" for record in records):
         return True
@@ -227,7 +227,7 @@ def _measured(name: str, records: Iterable[RunRecord], baseline: str) -> bool:
     return False
 
 
-def _raced(table: Table, records: Sequence[RunRecord], baseline: str) -> Section:
+def _raced(table: Table, records: Sequence[Evidence], baseline: str) -> Section:
     """Races against equal weights, or against whoever was asked for as the baseline."""
     reference = baseline or table.equal
     if reference is None:

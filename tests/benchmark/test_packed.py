@@ -12,14 +12,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_records import make
+from test_records import METRICS, make
 
-from benchmark import packed, packing
+from benchmark import budgets, packed, packing, selection
 from benchmark.evidence import Light, Series, singles
 from benchmark.packed import GROUP, Packed, Writer
 from benchmark.records import BadRecord, Cost, Point, RunRecord, encode
 from benchmark.status import Reader
 from benchmark.store import Store
+from benchmark.table import build
 
 GOOD = {"error": 0.25, "accuracy": 0.5}
 
@@ -390,3 +391,53 @@ def test_numbers_that_have_no_place_are_nan_and_not_zero(store: Store) -> None:
     assert isinstance(series, Series)
     assert math.isnan(series.steps[0])
     assert next(series.singles()).cost is None
+
+
+def study(draw: random.Random) -> list[RunRecord]:
+    """Tuning and evaluation of single-task training and others, with failures, holes, doubled seeds and several settings."""
+    found: dict[str, RunRecord] = {}
+    names = ["single", "equal", "gradnorm(alpha=0.12)", "uw"]
+    for problem in ("digits", "wine"):
+        for name in names[: draw.randrange(1, 5)]:
+            for role, trial, seed in [("tune", t, 1_000_000) for t in range(4)] + [
+                ("eval", t, s) for t in (0, draw.randrange(4)) for s in range(5)
+            ]:
+                if draw.random() < 0.1:
+                    continue
+                for task in (0, 1) if name == "single" else (None,):
+                    lost = draw.random() < 0.05
+                    values = {key: draw.uniform(0.1, 0.9) for key in METRICS if task is None or METRICS[key].task == "ab"[task]}
+                    record = full(
+                        {} if lost else values,
+                        entrant=name,
+                        problem=problem,
+                        role=role,
+                        trial=trial,
+                        seed=seed,
+                        trained=(0, 1) if task is None else (task,),
+                        status="diverged" if lost else "ok",
+                        hyperparameters={} if task is None else {"task": task},
+                        learning_rate=1e-3 * (1 + trial),
+                        steps=100 if draw.random() < 0.97 else 200,
+                        method_version=1 if draw.random() < 0.97 else 2,
+                        **({"engine": "vectorized", "together": 5} if draw.random() < 0.05 else {}),
+                    )
+                    found[record.id] = record
+    return list(found.values())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tables_of_loose_and_of_packed_records_are_the_same(store: Store, seed: int) -> None:
+    records = study(random.Random(seed))
+    fill(store, records)
+    packing.pack(store)
+    for record in records[:seed]:  # some in both forms
+        store.save(record)
+    told = []
+    for evidence in (records, store.survey().records):
+        search = budgets.common(evidence)
+        shown, notes = selection.shown(evidence, search)
+        table = build(shown)
+        told.append((search, budgets.sizes(evidence, search), sorted(notes), msgspec.json.encode(table)))
+    assert told[0] == told[1]
+    assert records
