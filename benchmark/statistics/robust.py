@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from benchmark.statistics.arrays import DRAWS, Floats, as_scores, covered, redrawn, slots
 from benchmark.statistics.bootstrap import pooled
@@ -41,6 +41,7 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
     counts = np.concatenate([np.ones((1, 0)), *(np.ones((1, size)) for size in n)], axis=1)
     drawn = np.concatenate([np.ones((draws, 0)), *redrawn(n.tolist(), draws, seed)], axis=1)  # [draws, runs]
     value, reach = np.full(len(array), np.nan), np.full(len(array), np.nan)
+    by_draw = drawn.T.astype(np.int32)  # small and in rows of draws: the sums below are most of a large table's time
     cut = len(owner) // 4
     for row in np.flatnonzero(covered(array)):
         runs = array[row][exist]
@@ -56,7 +57,7 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
         if share.sum() == 0.0:
             reach[row] = 0.0
             continue
-        variance = _middle(runs, drawn, cut).var() * share.sum() / (share * (n - 1) / n).sum()
+        variance = _middles(runs, by_draw, cut).var() * share.sum() / (share * (n - 1) / n).sum()
         freedom = share.sum() ** 2 / (share**2 / (n - 1)).sum()
         reach[row] = stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance)
     return Intervals(value, value - reach, value + reach)
@@ -68,6 +69,18 @@ def _middle(runs: Floats, counts: Floats, cut: int) -> Floats:
     inside = np.diff(np.clip(counts[:, order].cumsum(axis=1), cut, len(runs) - cut), axis=1, prepend=cut)
     kept = inside.any(axis=0)  # 0 * inf is nan
     return np.asarray(inside[:, kept] @ runs[order][kept] / (len(runs) - 2 * cut))
+
+
+def _middles(runs: Floats, counts: NDArray[np.int32], cut: int) -> Floats:
+    """What :func:`_middle` gives of finite runs, ``counts`` being [runs, draws]; summed by parts, as that is several times as fast."""
+    order = np.argsort(runs, kind="stable")
+    taken = counts[order]
+    for row in range(1, len(taken)):
+        taken[row] += taken[row - 1]
+    np.clip(taken, cut, len(runs) - cut, out=taken)
+    ordered = runs[order]
+    whole = ordered[-1] * (len(runs) - cut) - ordered[0] * cut
+    return np.asarray((whole - np.diff(ordered) @ taken[:-1]) / (len(runs) - 2 * cut))
 
 
 def probability_of_improvement(scores: ArrayLike, method: int, draws: int = DRAWS, seed: int = 0, confidence: float = 0.95) -> Intervals:
