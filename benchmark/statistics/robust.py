@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.statistics.arrays import DRAWS, Floats, as_scores, covered, redrawn, slots
 from benchmark.statistics.bootstrap import pooled
 from benchmark.statistics.sample import Intervals, Resamples
+
+
+_BLOCK = 500
+"""Draws that are summed together: as many as stay near the processor."""
 
 
 def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float = 0.95) -> Intervals:
@@ -41,7 +47,8 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
     counts = np.concatenate([np.ones((1, 0)), *(np.ones((1, size)) for size in n)], axis=1)
     drawn = np.concatenate([np.ones((draws, 0)), *redrawn(n.tolist(), draws, seed)], axis=1)  # [draws, runs]
     value, reach = np.full(len(array), np.nan), np.full(len(array), np.nan)
-    by_draw = drawn.T.astype(np.int32)  # small and in rows of draws: the sums below are most of a large table's time
+    small = np.min_scalar_type(len(owner))  # and in rows of draws: the sums below are most of a large table's time
+    blocks = [np.ascontiguousarray(drawn[start : start + _BLOCK].T.astype(small)) for start in range(0, draws, _BLOCK)]
     cut = len(owner) // 4
     for row in np.flatnonzero(covered(array)):
         runs = array[row][exist]
@@ -57,7 +64,7 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
         if share.sum() == 0.0:
             reach[row] = 0.0
             continue
-        variance = _middles(runs, by_draw, cut).var() * share.sum() / (share * (n - 1) / n).sum()
+        variance = np.concatenate([_middles(runs, block, cut) for block in blocks]).var() * share.sum() / (share * (n - 1) / n).sum()
         freedom = share.sum() ** 2 / (share**2 / (n - 1)).sum()
         reach[row] = stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance)
     return Intervals(value, value - reach, value + reach)
@@ -71,7 +78,7 @@ def _middle(runs: Floats, counts: Floats, cut: int) -> Floats:
     return np.asarray(inside[:, kept] @ runs[order][kept] / (len(runs) - 2 * cut))
 
 
-def _middles(runs: Floats, counts: NDArray[np.int32], cut: int) -> Floats:
+def _middles(runs: Floats, counts: NDArray[np.integer[Any]], cut: int) -> Floats:
     """What :func:`_middle` gives of finite runs, ``counts`` being [runs, draws]; summed by parts, as that is several times as fast."""
     order = np.argsort(runs, kind="stable")
     taken = counts[order]
