@@ -11,7 +11,6 @@ from benchmark.statistics.arrays import DRAWS, Floats, as_scores, covered, redra
 from benchmark.statistics.bootstrap import pooled
 from benchmark.statistics.sample import Intervals, Resamples
 
-
 _BLOCK = 500
 """Draws that are summed together: as many as stay near the processor."""
 
