@@ -48,7 +48,8 @@ def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, p
     for each in chosen:
         table = build(each.records, verdicts=verdicts, damaged=scan.damaged)
         again = [command] if (command := rerun.command(each.records, each.search)) else []
-        boards.append(data.board(each.records, replace(table, notes=[*table.notes, *each.notes], rerun=again), each.search, where))
+        records = [record for record in each.records if isinstance(record, RunRecord)]  # all: a scan gives no others
+        boards.append(data.board(records, replace(table, notes=[*table.notes, *each.notes], rerun=again), each.search, where))
     names = sorted({problem.name for board in boards for problem in board.problems})
     if pictures:
         draw(names, results)

@@ -61,7 +61,8 @@ def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
 @pytest.mark.parametrize(
     ("packages", "places"),
     [
-        ({"datasets", "huggingface_hub"}, {"tasks/tables.py"}), ({"pyarrow"}, {"tasks/tables.py", "benchmark/packed.py"}),
+        ({"datasets", "huggingface_hub"}, {"tasks/tables.py"}),
+        ({"pyarrow"}, {"tasks/tables.py", "benchmark/packed.py"}),
         ({"PIL"}, {"tasks/pixels.py"}),
         ({"plotly"}, {"benchmark/site/write.py"}),
         ({"jinja2", "markupsafe"}, {"benchmark/site/pages.py"}),
