@@ -68,3 +68,8 @@ def test_the_methods_of_the_documents_run(cli: Cli, tiny: Path, tmp_path: Path) 
         ran = cli("run", "--suite", tiny, "--methods", path, "--no-baselines", "--executor", "inline", "--results", tmp_path / str(index))
         assert ran.returncode == 0, ran.stderr
         assert "0 failed" in ran.stderr
+
+
+def test_the_published_leaderboard_is_what_its_records_say(cli: Cli) -> None:
+    flags = ("--results", str(ROOT / "results" / "standard"), "--suite", "standard", "--format", "md", "--out", "-")
+    assert cli("leaderboard", *flags).stdout == (ROOT / "results" / "README.md").read_text(encoding="utf-8")
