@@ -120,6 +120,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     not have to look at the gradients' Gramian, where seeds were trained together, and from records before this field."""
     conflicts: float | msgspec.UnsetType = msgspec.UNSET
     """Share of those cosines that are negative."""
+    metrics: dict[str, float | None] | msgspec.UnsetType = msgspec.UNSET
+    """On the validation split, of the trained tasks; absent from records before this field."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -135,7 +135,7 @@ class Run:
             if self.selected_step != self.spec.steps:
                 session.model.load_state_dict(self.kept)
             start = perf_counter()
-            self.test = self._relevant(session.evaluate("test").metrics, "test")
+            self.test = self._finite(self._relevant(session.evaluate("test").metrics), "test")
             self.evaluation += perf_counter() - start
 
     def _create(self, session: tasks.Session) -> methods.Method:
@@ -155,7 +155,7 @@ class Run:
         """Adds a point to the curve, after these steps; returns the score that selection minimises and the metrics."""
         start = perf_counter()
         result = session.evaluate("validation")
-        score = self._score(result.losses, session.prior_losses)
+        score, metrics = self._score(result.losses, session.prior_losses), self._relevant(result.metrics)
         cosine, conflicts = conflict(gramians) or (UNSET, UNSET)
         self.curve.append(
             Point(
@@ -167,11 +167,11 @@ class Run:
                 seconds=self.train + self.method,
                 cosine=cosine,
                 conflicts=conflicts,
+                metrics=dict(zip(metrics, finite(list(metrics.values())), strict=True)),
             )
         )
-        metrics = self._relevant(result.metrics, "validation")
         self.evaluation += perf_counter() - start
-        return score, metrics
+        return score, self._finite(metrics, "validation")
 
     def _score(self, losses: Sequence[float], priors: Sequence[float]) -> float:
         """Mean over the trained tasks of the loss in units of the best constant prediction (as it is where a problem has none)."""
@@ -179,16 +179,19 @@ class Run:
         ratios = [losses[t] / priors[t] if priors[t] > 0 else losses[t] for t in self.balancer.tasks]
         return sum(ratios) / len(ratios)
 
-    def _relevant(self, metrics: dict[str, float], split: str) -> dict[str, float]:
+    def _relevant(self, metrics: dict[str, float]) -> dict[str, float]:
         """The metrics of the trained tasks, and those of the whole problem if all of it was trained."""
         assert self.balancer is not None  # created before the first step
         names = {self.card.tasks[t].name for t in self.balancer.tasks}
         whole = len(names) == len(self.card.tasks)
-        found = {key: value for key, value in metrics.items() if (key.split("/")[0] in names if "/" in key else whole)}
-        for key, value in found.items():
+        return {key: value for key, value in metrics.items() if (key.split("/")[0] in names if "/" in key else whole)}
+
+    def _finite(self, metrics: dict[str, float], split: str) -> dict[str, float]:
+        """The same metrics. Raises Diverged where one is not a finite number."""
+        for key, value in metrics.items():
             if not math.isfinite(value):
                 raise Diverged(f"step {self.steps}: {split} metric {key} is {value}")
-        return found
+        return metrics
 
 
 @torch.no_grad()

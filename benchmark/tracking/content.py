@@ -125,6 +125,7 @@ def curve(record: RunRecord) -> Iterator[tuple[int, dict[str, float]]]:
         values |= {"gradients/cosine": point.cosine, "gradients/conflicts": point.conflicts}
         per_task = {"train": point.train_losses, "validation": point.validation_losses, "weight": point.weights}
         values |= {f"{what}/{name}": value for what, each in per_task.items() for name, value in zip(names, each, strict=False)}
+        values |= {f"metrics/{key}": value for key, value in (point.metrics or {}).items()}
         yield point.step, {key: value for key, value in values.items() if isinstance(value, float)}
 
 

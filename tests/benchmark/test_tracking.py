@@ -97,7 +97,9 @@ def track(options: Options, store: Store, records: list[RunRecord]) -> str:
 
 
 def test_a_curve_has_losses_weights_and_cosines_by_task_and_nothing_that_is_not_there() -> None:
-    (first, values), (second, _) = content.curve(record(0))
+    known = record(0)
+    known.curve[0] = msgspec.structs.replace(known.curve[0], metrics={"a/error": 0.5, "b/error": None})
+    (first, values), (second, _) = content.curve(known)
     assert (first, second) == (10, 20)
     assert values == {
         "score": 0.1,
@@ -109,6 +111,7 @@ def test_a_curve_has_losses_weights_and_cosines_by_task_and_nothing_that_is_not_
         "validation/a": 1.5,
         "weight/a": 0.25,
         "weight/b": 0.75,
+        "metrics/a/error": 0.5,
     }
     assert not [key for _, each in content.curve(record(0, "equal")) for key in each if "gradients" in key or "weight" in key]
 
@@ -258,7 +261,7 @@ def test_a_hang_neither_blocks_the_study_nor_its_end(
         tracker.end([], [record(seed) for seed in range(5)])
         service = tracker._process.pid  # type: ignore[union-attr]
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert slowest < 0.25
+    assert slowest < 1.0  # a call that waited for the service would have taken the two seconds; a busy machine takes a quarter
     assert "W&B tracking has stopped: nothing has happened for 2 s; the study is not affected" in said
     with pytest.raises(ProcessLookupError):
         os.killpg(service, 0)

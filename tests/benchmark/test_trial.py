@@ -73,6 +73,7 @@ def test_every_method_leaves_a_whole_record(method: str) -> None:
     assert [point.step for point in record.curve] == [2, 4, 6]
     assert record.selected_step in (2, 4, 6)
     assert set(record.test) == set(record.validation)
+    assert [point.metrics for point in record.curve if point.step == record.selected_step] == [record.validation]
     assert {key.split("/")[0] for key in record.test} == {record.tasks[t] for t in record.trained}
     assert record.cost is not None
     assert record.cost.steps == 6
