@@ -24,8 +24,8 @@ LONGEST = 26
 """Characters of a name beside an axis; hovering shows all of it."""
 
 INK, MUTED, ACCENT = "@ink", "@muted", "@0"
-FRAME, ROW, FOLDED = 96, 21, 20
-"""Pixels around the rows of a figure and of one row; rows that are shown of many."""
+FRAME, ROW, FOLDED, FEWEST = 96, 21, 20, 3
+"""Pixels around the rows of a figure and of one row; rows that are shown of many; rows that there is room for even if there are fewer."""
 
 
 def colour(style: int) -> str:
@@ -63,7 +63,7 @@ def of_rows(traces: list[Trace], names: Sequence[str], spans: Sequence[tuple[flo
         layout: without the axis of the rows.
         label: see :func:`figure`.
     """
-    made = figure(traces, {**layout, "yaxis": rows_axis(names)}, FRAME + ROW * len(names), label)
+    made = figure(traces, {**layout, "yaxis": rows_axis(names)}, FRAME + ROW * max(len(names), FEWEST), label)
     if len(names) > FOLDED + 5:
         low, high = min(low for low, _ in spans[:FOLDED]), max(high for _, high in spans[:FOLDED])
         room = 0.04 * (high - low or 1.0)

@@ -14,6 +14,8 @@ from benchmark.site.marks import MUTED, Figure, Trace, colour, error_bars, figur
 
 SMALL = 300
 """Pixels of one of several figures beside each other."""
+TITLE = 60
+"""Characters of a foreign name in the title of an axis."""
 
 
 def losses(board: Board, label: str, which: str) -> list[tuple[str, Figure]]:
@@ -122,7 +124,7 @@ def _ends(board: Board, problem: Problem, pieces: Sequence[Sequence[tuple[float,
         if result and result.course.ends:
             ends = result.course.ends
             traces.append(_dots([end[0] for end in ends], [end[1] for end in ends], each, "L1 %{x:.4g}, L2 %{y:.4g}"))
-    axes = [{"title": {"text": f"loss of {text(task)}"}} for task in problem.tasks]
+    axes = [{"title": {"text": f"loss of {text(task, TITLE)}"}} for task in problem.tasks]
     note = f"Where every run on {problem.label} ended, in the plane of its two losses, and the Pareto front."
     return figure(traces, {"xaxis": axes[0], "yaxis": axes[1]}, 460, note) if len(traces) > len(pieces) else None
 
@@ -140,7 +142,7 @@ def _metrics(board: Board, problem: Problem, first: str, second: str) -> Figure 
                 "customdata": [f"{interval(a.value, a.low, a.high, 4)}<br>{interval(b.value, b.low, b.high, 4)}"],
             }
             traces.append(trace)
-    axes = [{"title": {"text": f"{text(key)}, {_better(problem, key)} is better"}} for key in (first, second)]
+    axes = [{"title": {"text": f"{text(key, TITLE)}, {_better(problem, key)} is better"}} for key in (first, second)]
     note = f"{first} against {second} on {problem.label}: means over the seeds with their intervals, test split."
     return figure(traces, {"xaxis": axes[0], "yaxis": axes[1]}, 460, note) if traces else None
 

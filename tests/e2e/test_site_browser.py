@@ -118,6 +118,30 @@ def test_a_page_fits_a_phone_without_an_error_or_a_request_elsewhere(path: str, 
     assert all(url.startswith(("file:", "data:")) for url in heard.requests), heard.requests
 
 
+def test_a_leaderboard_fits_a_screen_and_a_phone_shows_its_first_interval(site: Path, open_page: Open) -> None:
+    page, _ = open_page(site / "index.html", 1440, figures=False)
+    assert page.evaluate("(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.scroll'))") == 0
+    page.set_viewport_size({"width": PHONE, "height": 800})
+    interval = page.get_by_role("row", name="gradnorm(alpha=0.12)").locator("small").first.bounding_box()
+    assert interval is not None
+    assert interval["x"] + interval["width"] < PHONE
+
+
+def test_long_names_stay_in_their_columns(foreign: Path, open_page: Open) -> None:
+    page, _ = open_page(hostile_pages(foreign, 1)[0], figures=False)
+    long = "z" * 300
+    widths = page.evaluate(
+        """(long) => {
+            const button = [...document.querySelectorAll("thead button")].find((each) => each.textContent.startsWith("Δp"));
+            button.textContent = long;
+            return [button.scrollWidth, button.closest("th").scrollWidth - button.closest("th").clientWidth];
+        }""",
+        long,
+    )
+    assert 0 < widths[0] <= 160
+    assert widths[1] <= 0
+
+
 def test_headings_sort_by_mouse_and_by_keyboard(site: Path, open_page: Open) -> None:
     page, _ = open_page(site / "index.html", figures=False)
     assert first_column(page)[1] == "gradnorm(alpha=0.12)"
