@@ -20,18 +20,22 @@ from benchmark.table import build
 from benchmark.views import printable
 
 PICTURES = ".png", ".svg"
+LAST_PORT = 65535
 
 
 def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, port: int) -> None:
     """Writes the site and prints where its first page is; serves it if asked to.
 
     Raises:
-        UsageError, TaskError: nothing to show, a package is missing, or the folder is not ours; before anything is written.
+        UsageError, TaskError: nothing to show, a package is missing, no such port, or the folder is not ours; before anything is written.
     """
+    if port > LAST_PORT:
+        raise UsageError(f"--port is {port}; expected one up to {LAST_PORT}, or 0 for any that is free")
     tasks.require(["jinja2", "plotly"], "site")
     if pictures:
         tasks.require(["matplotlib"], "site --pictures")
     write.check(out)
+    apart(out, results)
     store, request = Store(results), Request(results=results, suite=suite or None)
     scan = store.scan()
     chosen, empty = choose(request, scan)
@@ -63,6 +67,17 @@ def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, p
         from benchmark.site.serve import serve as listen
 
         listen(out, port, _say)
+
+
+def apart(out: Path, results: Path) -> None:
+    """A site is replaced as a whole, so no record may lie in it; and nothing but records lies among records.
+
+    Raises:
+        UsageError: one is in the other.
+    """
+    site, records = out.resolve(), (results / "records").resolve()
+    if records.is_relative_to(site) or site.is_relative_to(records):
+        raise UsageError(f"--out {out}: the records of --results {results} lie there; choose a folder apart from them")
 
 
 def _say(address: str) -> None:

@@ -44,8 +44,8 @@ def of(estimate: Estimate, digits: int = 2, *, sign: bool = False, complete: boo
     return Cell(bracket(number(estimate.value, digits, sign=sign), complete), interval(estimate, digits), _key(estimate.value), href)
 
 
-def plain(value: float, digits: int, unit: str = "") -> Cell:
-    return Cell(number(value, digits) + ("" if math.isnan(value) else unit), key=_key(value))
+def plain(value: float, digits: int, unit: str = "", href: str = "") -> Cell:
+    return Cell(number(value, digits) + ("" if math.isnan(value) else unit), key=_key(value), href="" if math.isnan(value) else href)
 
 
 def _key(value: float) -> float | None:
@@ -55,6 +55,7 @@ def _key(value: float) -> float | None:
 def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[Column]:
     """The columns of the leaderboard beside the entrant's name, rows in the order of the board."""
     rows = [each.row for each in board.entrants]
+    led = [(each.row, method(each.name)) for each in board.entrants]
     level = f"{100 * board.table.confidence:g} %"
 
     def deltas(name: str) -> list[Cell]:
@@ -77,16 +78,21 @@ def leaderboard(board: Board, href: Href, method: Callable[[str], str]) -> list[
         Column("IQM %", "Interquartile mean of the Δm of all runs: without the best and the worst quarter", deltas("iqm"), group="all"),
         *_wins(board, method),
         Column(
-            "mean rank", "Over the metrics of all problems; 1 is best, ties averaged", [plain(r.mean_rank, 2) for r in rows], group="all"
+            "mean rank",
+            "Over the metrics of all problems; 1 is best, ties averaged",
+            [plain(row.mean_rank, 2, href=to) for row, to in led],
+            group="all",
         ),
         Column(
             "n", "Runs that finished, of those expected", [_finished(each, method) for each in board.entrants], descending=True, group="all"
         ),
         Column("failed", "Failed runs by status", [_failures(each, method) for each in board.entrants], left=True),
         Column("family", "What the method needs to see", [Cell(each.family, key=each.family) for each in board.entrants], left=True),
-        Column("step time", f"Over that of {board.table.cost_of or 'the cheapest'}", [plain(row.cost, 2, "×") for row in rows]),
-        Column("passes", "Backward passes through the trunk in a step", [plain(row.passes, 1) for row in rows]),
-        Column("memory", "Peak of a run; of the process on a CPU", [Cell(size(row.memory), key=_key(row.memory)) for row in rows]),
+        Column("step time", f"Over that of {board.table.cost_of or 'the cheapest'}", [plain(row.cost, 2, "×", to) for row, to in led]),
+        Column("passes", "Backward passes through the trunk in a step", [plain(row.passes, 1, href=to) for row, to in led]),
+        Column(
+            "memory", "Peak of a run; of the process on a CPU", [Cell(size(row.memory), key=_key(row.memory), href=to) for row, to in led]
+        ),
         Column("provenance", "Where the records were made, and whether anybody made them again", _sources(rows), left=True),
     ]
     for problem in board.problems:
@@ -142,7 +148,7 @@ def _of_problem(board: Board, problem: Problem, href: Href) -> list[Column]:
         deltas.append(
             Cell("reference", href=there) if each.row.reference else of(cell.delta_m, sign=True, complete=cell.complete, href=there)
         )
-        placed.append(plain(math.nan if each.row.rank is None else cell.mean_rank, 2))
+        placed.append(plain(math.nan if each.row.rank is None else cell.mean_rank, 2, href=there))
         seeds.append(Cell(str(cell.seeds), key=float(cell.seeds), href=there, mark="" if cell.complete else "bad"))
     return [
         Column(f"Δm % on {label}", "With its interval; lower is better", deltas, group=label),
@@ -188,7 +194,9 @@ def of_method(entrant: Entrant, problems: list[Problem], href: Href) -> list[Col
         Column("Δm %", "Against single-task training, with its interval; lower is better", deltas),
         Column("Δp %", "The same as a mean over tasks; higher is better", gains, descending=True),
         Column(
-            "mean rank", "Over the metrics of the problem", [plain(math.nan if entrant.row.rank is None else c.mean_rank, 2) for c in cells]
+            "mean rank",
+            "Over the metrics of the problem",
+            [plain(math.nan if entrant.row.rank is None else c.mean_rank, 2, href=to) for c, to in zip(cells, there, strict=True)],
         ),
         Column(
             "n",

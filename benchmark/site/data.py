@@ -124,7 +124,9 @@ def board(records: Sequence[RunRecord], table: Table, search: Search, where: Cal
             for problem in table.problems
             if mine[problem.label]
         }
-        first = next(record for members in mine.values() for record in members)
+        first = next((record for members in mine.values() for record in members), None)
+        if first is None:  # all its records are of other settings, and none is compared
+            first = next(record for record in records if record.spec.role == "eval" and record.spec.entrant == row.entrant)
         card = methods.card(first.spec.method) if first.spec.method in methods.names() else None
         entrants.append(
             Entrant(

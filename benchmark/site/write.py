@@ -9,23 +9,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.errors import UsageError
+from benchmark.views import printable
 
 ASSETS = Path(__file__).parent / "assets"
 MARKER = ".lossbench-site"
 """A file that says that a folder was made here, and may be replaced."""
+PARTS = {MARKER, "index.html", "assets", "methods", "problems", "runs", "suites", "pictures"}
+"""What may lie in a folder that was made here; anything else is somebody's (records, the history of a repository)."""
 
 
 def check(out: Path) -> None:
     """Before anything is made: may a site be written there?
 
     Raises:
-        UsageError: it is a file, or a folder that this did not make, or cannot be made.
+        UsageError: it is a file, or a folder that this did not make or that somebody has put something into, or cannot be made.
     """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UsageError(f"--out {out}: expected a folder, or a name for a new one")
     try:
-        if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
-            raise UsageError(f"--out {out}: there are files that no site is made of, which are left alone: choose a new folder")
+        if out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise UsageError(f"--out {out}: expected a folder, or a name for a new one")
+        there = {each.name for each in out.iterdir()} if out.is_dir() else set()
+        strange = sorted(there - PARTS if MARKER in there else there)
+        if strange:
+            found = f"{printable(strange[0])}{f' and {len(strange) - 1} more' if len(strange) > 1 else ''}"
+            raise UsageError(f"--out {out}: there are files that no site is made of ({found}), which are left alone: choose a new folder")
         parent = out.resolve().parent
         parent.mkdir(parents=True, exist_ok=True)
         if not os.access(parent, os.W_OK | os.X_OK):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +19,11 @@ import pytest
 
 from benchmark import cli
 from benchmark.errors import UsageError
-from benchmark.site import pages, serve, write
+from benchmark.records import RunRecord
+from benchmark.site import columns, pages, serve, write
 from benchmark.store import Store
 from tests.e2e.test_start_up import BLOCK
-from tests.site_records import HOSTILE, SCRIPT, hostile, on_board, study
+from tests.site_records import HOSTILE, SCRIPT, hostile, on_board, record, study
 
 pytest.importorskip("jinja2")
 
@@ -97,6 +99,11 @@ def test_every_number_of_the_leaderboard_leads_to_its_records(made: dict[str, st
     index = Page(made["index.html"])
     assert {link for link in index.values("href") if link.startswith("runs/")} == {path for path in made if path.startswith("runs/")}
     board = on_board(study())
+    where = pages.places(board, {})
+    for column in columns.leaderboard(board, where.runs, where.method):
+        for each, cell in zip(board.entrants, column.cells, strict=True):
+            leads = cell.href in (where.method(each.name), *(where.runs(each.name, problem) for problem in each.results))
+            assert leads or not re.search(r"[1-9]", cell.text), (column.title, cell)
     for each in board.entrants:
         for result in each.results.values():
             page = Page(made[pages.places(board, {}).runs(each.name, result.problem.label)])
@@ -185,6 +192,47 @@ def test_one_method_and_one_seed_are_shown_without_invented_intervals() -> None:
     assert "equal is first" in Page(pages.site([on_board(without)], {})["index.html"]).text
 
 
+def verdict(records: Sequence[RunRecord]) -> str:
+    index = Page(pages.site([on_board(records)], {})["index.html"]).text
+    return index.partition(" records ")[2].partition(" Methods ")[0]
+
+
+def test_the_first_sentence_says_only_what_is_known() -> None:
+    records = study()
+    known = "gradnorm(alpha=0.12) is first with a Δm of"
+    assert verdict(records).startswith(known)
+    assert verdict(records).endswith("All others that finished every run can be told apart from it.")  # one did not
+    assert verdict([r for r in records if r.spec.entrant != "broken"]).endswith("All others can be told apart from it.")
+    alone = verdict([r for r in records if r.spec.entrant.startswith(("gradnorm", "single_task"))])
+    assert alone.startswith(known)
+    assert "others" not in alone
+    without = verdict([r for r in records if r.spec.entrant != "single_task"])
+    assert without == "gradnorm(alpha=0.12) is first by mean rank, as its Δm is not known."
+
+
+def test_numbers_are_those_of_the_leaderboard(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called(["--results", results, "--out", tmp_path / "site"], capsys)
+    with pytest.raises(SystemExit):
+        cli.main(["leaderboard", "--results", str(results), "--format", "json"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    index = Page((tmp_path / "site" / "index.html").read_text())
+    cells = [dict(attributes) for tag, attributes in index.tags if tag in ("tr", "td") and ("data-name" in attributes or tag == "td")]
+    shown: dict[str, list[str]] = {}
+    for attributes in cells:
+        if (name := attributes.get("data-name")) is not None:
+            found = shown.setdefault(name, [])
+        elif (key := attributes.get("data-key")) is not None:
+            found.append(key)
+    assert list(shown) == [row["entrant"] for row in rows]
+    for row in rows:
+        wanted = [row["rank"], row["mean_rank"], row["cost"], row["passes"], row["memory"], row["finished"]]
+        if not row["reference"]:
+            wanted += [part[name]["value"] for part in (row, *row["cells"].values()) for name in ("delta_m",)]
+            wanted += [row["delta_p"]["value"], row["iqm"]["value"]]
+        for value in wanted:
+            assert value is None or str(float(value)) in shown[row["entrant"]], (row["entrant"], value)
+
+
 def test_json_in_a_page_cannot_end_its_element() -> None:
     value = {"</script>": ["&", "<!--", float("nan"), "\u2028"]}
     text = str(pages.json_block(value))
@@ -207,7 +255,10 @@ def test_a_folder_is_replaced_only_if_it_was_made_here(tmp_path: Path) -> None:
     (tmp_path / "theirs" / "thesis.tex").write_text("years")
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(out)
-    for name in ("theirs", "file", "link"):
+    (tmp_path / "ours").mkdir()
+    write.write({"index.html": "x"}, tmp_path / "ours", {})
+    (tmp_path / "ours" / ".git").mkdir()
+    for name in ("theirs", "file", "link", "ours", "long" * 100):
         with pytest.raises(UsageError, match=name):
             write.write({"index.html": "x"}, tmp_path / name, {})
     assert (tmp_path / "theirs" / "thesis.tex").read_text() == "years"
@@ -229,6 +280,29 @@ def results(tmp_path: Path) -> Path:
     for each in study(seeds=2):
         store.save(each)
     return tmp_path / "results"
+
+
+def test_records_and_site_stay_apart(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "site"
+    called(["--results", results, "--out", out], capsys)
+    results.rename(out / "runs" / "results")
+    inside = out / "runs" / "results"
+    before = sorted(inside.rglob("*.json"))
+    for folder in (out, inside / "records" / "site", inside / "records"):
+        code, _, err = called(["--results", inside, "--out", folder], capsys)
+        assert code == 2
+        assert len(err.splitlines()) == 1
+        assert str(folder) in err
+    assert before
+    assert sorted(inside.rglob("*.json")) == before
+    assert called(["--results", inside, "--out", inside / "site"], capsys)[0] == 0
+
+
+def test_an_entrant_whose_records_are_all_of_other_settings_has_a_page() -> None:
+    other = [record("moco", 1.0, 0.8, problem="wine", seed=seed, steps=99) for seed in range(3)]
+    found = pages.site([on_board([*study(("wine",)), *other])], {})
+    assert "moco" in Page(found["methods/moco.html"]).text
+    assert not [path for path in found if path.startswith("runs/moco")]
 
 
 def called(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -279,6 +353,7 @@ def test_pictures_are_made_where_there_are_none(
         (["--suite", "toyy"], ["toyy", "did you mean 'toy'"]),
         (["--out", "theirs"], ["theirs", "choose a new folder"]),
         (["--port", "many"], ["--port", "many"]),
+        (["--port", "65536"], ["--port is 65536", "65535"]),
         (["--results", "nowhere"], ["nowhere", "no records"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
