@@ -46,7 +46,9 @@ def site(*, suite: str, results: Path, out: Path, pictures: bool, serve: bool, p
     from benchmark.site import data, pages
 
     def where(record: RunRecord) -> str:
-        return store.path(record.spec).relative_to(store.root).as_posix()
+        path = store.path(record.spec)
+        place = path.relative_to(store.root).as_posix()
+        return place if path.is_file() else f"packed; results unpack writes {place}"
 
     boards = []
     for each in chosen:
@@ -75,8 +77,8 @@ def apart(out: Path, results: Path) -> None:
     Raises:
         UsageError: one is in the other.
     """
-    site, records = out.resolve(), (results / "records").resolve()
-    if records.is_relative_to(site) or site.is_relative_to(records):
+    site, kept = out.resolve(), [(results / name).resolve() for name in ("records", "packed")]
+    if any(folder.is_relative_to(site) or site.is_relative_to(folder) for folder in kept):
         raise UsageError(f"--out {out}: the records of --results {results} lie there; choose a folder apart from them")
 
 

@@ -298,6 +298,17 @@ def test_records_and_site_stay_apart(results: Path, tmp_path: Path, capsys: pyte
     assert called(["--results", inside, "--out", inside / "site"], capsys)[0] == 0
 
 
+def test_a_packed_record_is_not_said_to_lie_in_a_file_of_its_own(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["results", "pack", "--results", str(results)])
+    capsys.readouterr()
+    code, _, err = called(["--results", results, "--out", tmp_path / "site"], capsys)
+    assert (code, err) == (0, "")
+    text = Page((tmp_path / "site" / "runs" / "equal--wine.html").read_text()).text
+    assert text.count("packed; results unpack writes records/toy/wine/equal/") == 2
+    assert called(["--results", results, "--out", results / "packed" / "site"], capsys)[0] == 2
+
+
 def test_an_entrant_whose_records_are_all_of_other_settings_has_a_page() -> None:
     other = [record("moco", 1.0, 0.8, problem="wine", seed=seed, steps=99) for seed in range(3)]
     found = pages.site([on_board([*study(("wine",)), *other])], {})
