@@ -63,6 +63,7 @@ def curve(seed: int, trained: Sequence[int], weights: Sequence[float] = (), cosi
             seconds=0.1 * step,
             cosine=UNSET if cosine is None else cosine,
             conflicts=UNSET if cosine is None else 0.25,
+            metrics={key: slope * (1 + seed / 10) / step for t, key in enumerate(METRICS) if t in trained},
         )
         for step in (10, 20, 30, 40, 50)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -39,22 +39,30 @@ class Course:
     validation: list[Band | None] = field(default_factory=list)
     training: list[Band | None] = field(default_factory=list)
     weights: list[Band | None] = field(default_factory=list)
+    metrics: dict[str, Band] = field(default_factory=dict)
+    """Of the validation split, by metric; those that no run has, as in records from before they were kept, are not there."""
     cosine: Band | None = None
     conflicts: Band | None = None
     ends: list[list[float]] = field(default_factory=list)
     """[seeds][tasks]: validation losses at the selected step."""
 
 
-def course(tasks: Sequence[str], runs: Seeds) -> Course:
+def course(tasks: Sequence[str], runs: Seeds, metrics: Iterable[str] = ()) -> Course:
     """The course of one entrant on one problem; empty where no seed finished.
 
     Args:
         tasks: names of the problem's tasks.
         runs: its finished runs.
+        metrics: the problem's metrics.
     """
 
     def losses(which: str) -> list[Band | None]:
         return [_band([_trainer(run, task).curve for run in runs.values()], partial(_read, which, task)) for task in range(len(tasks))]
+
+    def metric(key: str) -> Band | None:
+        """From the record of each run that has it: where every task is trained alone, that of the metric's task."""
+        having = [[record for record in run if any(_metric(key, point) is not None for point in record.curve)] for run in runs.values()]
+        return _band([records[0].curve for records in having if records], partial(_metric, key))
 
     whole = [run[0].curve for run in runs.values() if len(run) == 1]
     together = len(whole) == len(runs)
@@ -63,6 +71,7 @@ def course(tasks: Sequence[str], runs: Seeds) -> Course:
         validation=losses("validation_losses"),
         training=losses("train_losses"),
         weights=[_band(whole, partial(_read, "weights", task)) if together else None for task in range(len(tasks))],
+        metrics={key: band for key in metrics if (band := metric(key)) is not None},
         cosine=_band(whole, partial(_known, "cosine")) if together else None,
         conflicts=_band(whole, partial(_known, "conflicts")) if together else None,
         ends=[end for run in runs.values() if (end := _end(run, len(tasks))) is not None],
@@ -78,6 +87,10 @@ def _read(which: str, task: int, point: Point) -> Number:
     """A task's number of one of the lists of a point, as far as the list goes."""
     values: Sequence[Number] = getattr(point, which)
     return values[task] if task < len(values) else None
+
+
+def _metric(key: str, point: Point) -> Number:
+    return None if point.metrics is UNSET else point.metrics.get(key)
 
 
 def _known(which: str, point: Point) -> Number:

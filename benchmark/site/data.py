@@ -185,7 +185,7 @@ def _result(problem: Problem, cell: Cell, records: list[RunRecord], search: Sear
         if all(record.status in FINISHED for record in chosen) and len(trained) == len(problem.tasks):
             runs[seed] = chosen
     trials = [_trial(record, problem.tasks if partial else [], where) for record in records]
-    return Result(problem, cell, trials, course(problem.tasks, runs), rerun(records, search), _settings(records))
+    return Result(problem, cell, trials, course(problem.tasks, runs, problem.metrics), rerun(records, search), _settings(records))
 
 
 def _trial(record: RunRecord, tasks: Sequence[str], where: Callable[[RunRecord], str]) -> Trial:

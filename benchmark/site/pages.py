@@ -167,6 +167,7 @@ def _problem(board: Board, where: Places, label: str) -> dict[str, Any]:
         "trade_off": _panel("trade-off", "Trade-off", training.trade_off(board, label), chosen=True),
         "validation": validation,
         "training": train,
+        "course": [_panel(f"metric-{i}", key, drawn, chosen=True) for i, (key, drawn) in enumerate(training.metrics(board, label))],
         "chooser": _chooser(board, [each for each in board.entrants if label in each.results]),
         "picture": where.pictures.get(label),
     }

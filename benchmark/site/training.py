@@ -35,6 +35,20 @@ def losses(board: Board, label: str, which: str) -> list[tuple[str, Figure]]:
     return found
 
 
+def metrics(board: Board, label: str) -> list[tuple[str, Figure]]:
+    """A figure a metric of the validation split with a line an entrant. With each the metric's name and which way is better."""
+    problem = next(each for each in board.problems if each.label == label)
+    found = []
+    for key, info in problem.metrics.items():
+        bands = ((each, each.results[label].course.metrics.get(key)) for each in board.entrants if label in each.results)
+        lines = [(each.style, each.name, band_of) for each, band_of in bands if band_of is not None]
+        if lines:
+            better = "higher" if info.higher_is_better else "lower"
+            note = f"{key} on the validation split over the steps, {better} is better, mean over the seeds with its interval."
+            found.append((f"{key} {'↑' if info.higher_is_better else '↓'}", _lines(lines, "validation metric", note)))
+    return found
+
+
 def _lines(lines: Sequence[tuple[int, str, Band]], title: str, label: str) -> Figure:
     """Bands over the steps by style and name, on a logarithmic axis where they need one."""
     values = [value for _, _, found in lines for value in found.mean if value is not None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from benchmark import cli
 from benchmark.records import RunRecord, TrialSpec
@@ -80,6 +80,7 @@ def test_tasks_that_are_trained_alone_each_give_their_own_curve() -> None:
     assert second.mean[0] == pytest.approx(0.31, rel=1e-3)
     assert found.weights == [None, None]
     assert found.ends[0] == pytest.approx([2 / 50, 3 / 50])
+    assert {key: (band.mean[0], band.seeds) for key, band in found.metrics.items()} == {"error": (0.11, 3), "accuracy": (0.11, 3)}
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -106,6 +107,13 @@ def test_curves_with_holes_are_gaps_and_no_course_is_empty() -> None:
     assert found.validation[0] is not None
     assert found.validation[1] is None
     assert found.ends == []
+
+
+def test_records_from_before_metrics_were_kept_on_the_way_have_no_curves_of_them() -> None:
+    made = record("equal", 1.0, 0.5, problem="wine", seed=0)
+    before = structs.replace(made, curve=[structs.replace(point, metrics=UNSET) for point in made.curve])
+    assert course(["a", "b"], {0: [before]}, made.metrics).metrics == {}
+    assert course(["a", "b"], {0: [before], 1: [made]}, made.metrics).metrics["error"].seeds == 1
 
 
 def test_file_names_are_safe_short_and_different() -> None:

@@ -29,6 +29,10 @@ def every(records: list[Any]) -> list[Figure]:
     for problem in board.problems:
         found += [figures.change(board, problem.label), training.trade_off(board, problem.label)]
         found += [drawn for which in ("validation", "training") for _, drawn in training.losses(board, problem.label, which)]
+        curves = training.metrics(board, problem.label)
+        assert curves
+        assert {name[-1] for name, _ in curves} <= {"↓", "↑"}
+        found += [drawn for _, drawn in curves]
     for each in board.entrants:
         found += [training.weights(result) for result in each.results.values()]
         found += [training.conflicts(each, which) for which in ("cosine", "conflicts")]
