@@ -243,12 +243,14 @@ def _raced(table: Table, records: Sequence[Evidence], baseline: str) -> Section:
 def _put(parts: Sequence[Section], request: Request) -> None:
     """Prints the sections, and writes them where a file is wanted."""
     form = cast(Format, request.output)
-    text = document(parts, request.flags) if form == "md" else show(parts, form)
+    target = request.target
+    text = ""
+    if form != "table" or target is not None:  # a file has the width of a page, and the terminal its own
+        text = document(parts, request.flags) if form == "md" else show(parts, form)
     if form == "table":
         _print(parts)
     else:
         print(text, end="")
-    target = request.target
     if target is not None:
         try:
             temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,6 +43,17 @@ def as_scores(scores: ArrayLike, axes: int = 3) -> Floats:
 
 
 def redrawn(seeds: Sequence[int], draws: int, seed: int) -> list[Floats]:
-    """Of a bootstrap stratified by problem, how often each run is drawn: ``[draws, seeds]`` a problem, from a generator of its own."""
+    """Of a bootstrap stratified by problem, how often each run is drawn: ``[draws, seeds]`` a problem, from a generator of its own.
+
+    The last draws are kept, and cannot be written to: all estimates of one table are of the same ones.
+    """
+    return list(_redrawn(tuple(seeds), draws, seed))
+
+
+@lru_cache(maxsize=1)
+def _redrawn(seeds: tuple[int, ...], draws: int, seed: int) -> tuple[Floats, ...]:
     generator = np.random.default_rng(seed)
-    return [generator.multinomial(n, np.full(n, 1.0 / n), size=draws).astype(np.float64) for n in seeds]
+    found = tuple(generator.multinomial(n, np.full(n, 1.0 / n), size=draws).astype(np.float64) for n in seeds)
+    for each in found:
+        each.flags.writeable = False
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,14 +75,21 @@ def wilcoxon(differences: ArrayLike) -> float:
     values = values[values != 0.0]
     sizes = np.abs(values)
     doubled = np.rint((sizes[None] < sizes[:, None]).sum(axis=1) * 2 + (sizes[None] == sizes[:, None]).sum(axis=1) + 1).astype(np.int64)
-    chance = np.zeros(int(doubled.sum()) + 1)  # of every value of twice the sum of positive ranks
+    chance = _chances(tuple(np.sort(doubled).tolist()))
+    seen = int(doubled[values > 0].sum())
+    return float(min(1.0, 2 * min(chance[: seen + 1].sum(), chance[seen:].sum())))
+
+
+@lru_cache(maxsize=8)  # without ties it is the same for all rows of a table
+def _chances(doubled: tuple[int, ...]) -> Floats:
+    """Of every value of twice the sum of positive ranks, its chance where all signs are as likely."""
+    chance = np.zeros(sum(doubled) + 1)
     chance[0] = 1.0
     for rank in doubled:
         moved = np.zeros_like(chance)
         moved[rank:] = chance[: len(chance) - rank]
         chance = (chance + moved) / 2
-    seen = int(doubled[values > 0].sum())
-    return float(min(1.0, 2 * min(chance[: seen + 1].sum(), chance[seen:].sum())))
+    return chance
 
 
 def holm(p: ArrayLike) -> Floats:
