@@ -18,6 +18,7 @@ from benchmark.statistics import (
     iqm,
     performance_profile,
     probability_of_improvement,
+    robust,
     stack,
     studentized_range,
 )
@@ -70,6 +71,21 @@ def test_iqm_by_hand() -> None:
 
 def test_iqm_is_that_of_rliable() -> None:
     np.testing.assert_allclose(iqm(FIXED).value, [0.45, -1.37, 2.14, -2.99, 4.33], atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 40, 1200])
+@pytest.mark.parametrize("kind", ["drawn", "ties", "one run alone"])
+def test_the_middle_of_a_draw_is_that_of_its_sorted_runs(size: int, kind: str) -> None:
+    generator = np.random.default_rng(size)
+    runs = generator.normal(size=(3, size)) * 10.0 ** generator.integers(-3, 3, size)
+    runs = runs.round() if kind == "ties" else runs
+    counts = generator.multinomial(size, np.full(size, 1 / size), size=20).astype(np.float64)
+    if kind == "one run alone":  # no such draw is likely: what is near the quartiles has to be looked for everywhere
+        counts[7] = 0.0
+        counts[7, size // 2] = size
+    cut = size // 4
+    sorted_ = [[np.sort(np.repeat(row, draw.astype(int)))[cut : size - cut].mean() for draw in counts] for row in runs]
+    np.testing.assert_allclose(robust._middles(runs, counts, cut), sorted_, rtol=1e-11, atol=1e-11)
 
 
 def test_the_standard_error_of_iqm_is_rliables_for_small_samples() -> None:
