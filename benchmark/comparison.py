@@ -19,7 +19,7 @@ from benchmark.board import Estimate
 from benchmark.errors import UsageError
 from benchmark.evidence import Evidence
 from benchmark.field import Field, assemble, evaluations
-from benchmark.runs import Group, seed_range
+from benchmark.runs import Group, Runs, seed_range
 
 if TYPE_CHECKING:  # numpy is loaded by ``compare`` and not by whoever imports this module
     from benchmark.statistics import Bootstrap, Floats, Sample
@@ -212,7 +212,7 @@ def _pairs(group: Group, field: Field, first: str, second: str) -> _Pairs:
     seeds = [seed for seed in problem.seeds if seed in one and seed in other] if problem.baseline else []
     finished = [seed for seed in seeds if one[seed].done and other[seed].done]
     names = list(dict.fromkeys((first, second, str(field.baseline))))
-    runs = {name: {seed: group.runs[name][seed] for seed in finished} for name in names if name in group.runs}
+    runs: Runs = {name: {seed: group.runs[name][seed] for seed in finished} for name in names if name in group.runs}
     sample = None
     if finished:
         alone = replace(field, entrants=names)

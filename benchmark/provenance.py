@@ -63,9 +63,8 @@ def of(records: Iterable[Evidence], verdicts: Mapping[str, Word]) -> Provenance:
         found = {record.environment.get(name, "") for record in records}
         return found.pop() if len(found) == 1 else MIXED if found else ""
 
-    return Provenance(
-        common("lossbench"), common("torch"), common("device"), _status([verdicts.get(id_) for record in records for id_ in record.ids])
-    )
+    found = [verdicts.get(id_) for record in records for id_ in record.ids] if verdicts else []
+    return Provenance(common("lossbench"), common("torch"), common("device"), _status(found))
 
 
 def _status(found: Sequence[Word | None]) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import methods
 from benchmark.errors import UsageError
-from benchmark.runs import Group, Run
+from benchmark.runs import Group
+from benchmark.sheet import Run
 
 if TYPE_CHECKING:  # numpy is loaded by who races, and not by whoever imports this module
     from benchmark.statistics import Floats

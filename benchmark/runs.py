@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeGuard
 
 import msgspec
 
 from benchmark.evidence import E, Evidence, One, S, Series, Setting, singles
-from benchmark.records import FINISHED, MetricInfo, Point, Selection
-
-NO_METRICS = "no metrics"
-"""Counted like a failed status: the run says it finished, but a metric is missing, as it was not a finite number."""
+from benchmark.records import FINISHED, MetricInfo
+from benchmark.sheet import NO_METRICS, Run, Sheet
 
 _SETTING = ("data", "steps", "batch_size", "halve_every", "eval_every", "optimizer", "selection", "precision")
 """Fields of the spec that must agree among all runs of one problem before they may be compared."""
@@ -40,26 +38,7 @@ class Problem:
     """Whether single-task training gives a baseline; without, Δm and Δp are nan."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One entrant on one problem with one seed; of single-task training, all its tasks together."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    done: bool = False
-    step_seconds: float = math.nan
-    passes: float = math.nan
-    peak_memory: float = math.nan
-    """Bytes; of single-task training the largest of its tasks, as they are trained one after the other. nan where a record has none."""
-    seconds: float = math.nan
-    """Of training, methods included and evaluation left out; of single-task training, all its tasks together."""
-    curve: Sequence[Point] = ()
-    """Evaluations on the way; of single-task training none, as each of its tasks has its own."""
-    selection: Selection = "best"
-    """Which of them the metrics are of."""
-
-
-Runs = dict[str, dict[int, Run]]
+Runs = dict[str, Mapping[int, Run]]
 """By entrant and seed."""
 
 
@@ -125,8 +104,7 @@ def runs_of(label: str, members: Sequence[Evidence], partial: set[str]) -> tuple
         parts = list(of_entrant)
         stacked |= {entrant for part in parts if part.spec.engine is not msgspec.UNSET}
         if entrant not in partial and _each_seed_once(parts):
-            whole = {seed: run for part in parts for seed, run in _composed(part, metrics)}
-            runs[entrant], doubled = {seed: whole[seed] for seed in sorted(whole)}, []
+            runs[entrant], doubled = Sheet(parts, list(metrics)), []
             settings = {None: {_configured(part.spec) for part in parts}}
         else:
             runs[entrant], doubled, settings = _one_by_one(parts, metrics, entrant in partial)
@@ -212,32 +190,6 @@ def _each_seed_once(parts: Sequence[Evidence]) -> TypeGuard[Sequence[Series]]:
         return False
     series = [part for part in parts if isinstance(part, Series)]
     return len({seed for part in series for seed in part.seeds}) == sum(part.count for part in series)
-
-
-def _composed(series: Series, metrics: Mapping[str, MetricInfo]) -> Iterator[tuple[int, Run]]:
-    """What :func:`_compose` makes of each record of a series alone, by seed."""
-    import numpy as np
-
-    timed = series.steps > 0
-    steps, seconds = np.where(timed, series.steps, np.nan), np.where(timed, series.train + series.method, np.nan)
-    columns = (seconds / steps, series.backward_passes / steps, np.where(timed, series.peak_memory, np.nan), seconds)
-    keys = [key for key in metrics if key in series.metrics]
-    own = list(series.metrics)
-    test = series.test[:, [own.index(key) for key in keys]]
-    complete = len(keys) == len(metrics) and not np.isnan(test).any()
-    selection = series.spec.selection
-    rows = zip(series.seeds, series.statuses, test.tolist(), series.curves(), *(column.tolist() for column in columns), strict=True)
-    for seed, status, row, curve, step, passes, memory, took in rows:
-        if status not in FINISHED:
-            yield seed, Run({}, [str(status)], False, step, passes, memory, took, curve, selection)
-            continue
-        values = dict(zip(keys, row, strict=True))
-        if complete:
-            yield seed, Run(values, [], bool(metrics), step, passes, memory, took, curve, selection)
-        else:
-            values = {key: value for key, value in values.items() if value == value}
-            lacks = [NO_METRICS] * (len(values) < len(metrics))
-            yield seed, Run(values, lacks, bool(metrics) and not lacks, step, passes, memory, took, curve, selection)
 
 
 def settle(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.board import Cell, Estimate
 from benchmark.field import Field
-from benchmark.runs import Problem, Run, seed_range
+from benchmark.runs import Problem, seed_range
+from benchmark.sheet import Columns, columns
 
 if TYPE_CHECKING:  # numpy is loaded by who scores, and not by whoever imports this module
     import numpy as np
@@ -50,14 +51,15 @@ def score(group: Group, field: Field) -> Score:
     keys = list(problem.metrics)
     grid = np.full((len(entrants), len(problem.seeds), len(keys)), np.nan)
     done = np.zeros(grid.shape[:2], dtype=np.bool_)
+    failed = np.zeros(len(entrants), dtype=np.bool_)
+    place = {seed: column for column, seed in enumerate(problem.seeds)}
     for row, entrant in enumerate(entrants):
-        own = runs.get(entrant, {})
-        finished = [(column, own[seed].values) for column, seed in enumerate(problem.seeds) if seed in own and own[seed].done]
-        if finished:
-            columns = [column for column, _ in finished]
-            done[row, columns] = True
-            grid[row, columns] = [[values.get(key, math.nan) for key in keys] for _, values in finished]
-    failed = np.array([any(run.failures for run in runs.get(entrant, {}).values()) for entrant in entrants])
+        own = columns(runs.get(entrant, {}), keys)
+        failed[row] = bool(own.failures)
+        at = np.array([place.get(seed, -1) for seed in own.seeds], dtype=np.int64)
+        finished = own.done & (at >= 0)
+        done[row, at[finished]] = True
+        grid[row, at[finished]] = own.values[finished]
     complete = done.all(axis=1) & ~failed
     strict = np.where(complete[:, None, None], grid, np.nan)
     higher = np.array([info.higher_is_better for info in problem.metrics.values()], dtype=np.bool_)
@@ -91,8 +93,11 @@ def cell(problem: Problem, score: Score, index: int, delta_m: Intervals | None, 
         values = score.grid[index, finished][:, score.used].mean(axis=0)
         change = statistics.relative_change(values, sample.baseline[finished].mean(axis=0), sample.higher_is_better)
         deltas = (Estimate(float(statistics.delta_m(change))), Estimate(float(statistics.delta_p(change, sample.task))))
-    means = statistics.mean_intervals(score.grid[index, finished].T, confidence) if finished.any() else None
-    metrics = {key: estimate(means, column) for column, key in enumerate(problem.metrics)}
+    metrics = dict.fromkeys(problem.metrics, Estimate())
+    if finished.any():
+        means = statistics.mean_intervals(score.grid[index, finished].T, confidence)
+        bounds = zip(means.value.tolist(), means.low.tolist(), means.high.tolist(), strict=True)
+        metrics = {key: Estimate(*each) for key, each in zip(problem.metrics, bounds, strict=True)}
     return Cell(whole, int(finished.sum()), *deltas, float(score.ranks[index]), metrics)
 
 
@@ -119,7 +124,7 @@ def costs(field: Field) -> tuple[dict[str, float], str | None]:
 
     from benchmark import statistics
 
-    times = np.array([[_median(run.step_seconds for run in _done(group, each)) for group in field.groups] for each in field.entrants])
+    times = np.array([[_median(own.step_seconds[own.done].tolist()) for own in _columns(field, each)] for each in field.entrants])
     equal = field.equal if field.equal is not None and not np.isnan(times[field.entrants.index(field.equal)]).all() else None
     unit = [entrant == equal if equal is not None else entrant not in field.partial for entrant in field.entrants]
     return dict(zip(field.entrants, statistics.relative_costs(times, unit).tolist(), strict=True)), equal
@@ -127,17 +132,18 @@ def costs(field: Field) -> tuple[dict[str, float], str | None]:
 
 def memory(field: Field, entrant: str) -> float:
     """Bytes: the median over seeds of a run's peak, on the problem that takes most; nan where no record tells."""
-    known = [_median(run.peak_memory for run in _done(group, entrant)) for group in field.groups]
+    known = [_median(own.peak_memory[own.done].tolist()) for own in _columns(field, entrant)]
     return max((value for value in known if not math.isnan(value)), default=math.nan)
 
 
 def passes(field: Field, entrant: str) -> float:
     """Backward passes a step, mean over problems."""
-    return mean(mean(run.passes for run in _done(group, entrant)) for group in field.groups)
+    return mean(mean(own.passes[own.done].tolist()) for own in _columns(field, entrant))
 
 
-def _done(group: Group, entrant: str) -> list[Run]:
-    return [run for run in group.runs.get(entrant, {}).values() if run.done]
+def _columns(field: Field, entrant: str) -> list[Columns]:
+    """A problem each."""
+    return [columns(group.runs.get(entrant, {})) for group in field.groups]
 
 
 def estimate(intervals: Intervals | None, index: int) -> Estimate:

@@ -165,11 +165,11 @@ def _evidence(c: _Columns, later: Collection[bytes], read: Read, bad: dict[int, 
     bounds = [0, *changes.tolist(), n]
     specs: dict[int, TrialSpec | str] = {}
     all_kept = bool(kept.all())
+    shape_of, spec_of = c.shape.tolist(), c.spec.tolist()
     tested: Any = np.isfinite(c.test).any(axis=1).tolist()
-    validation, loss, costs = c.validation.tolist(), c.loss.tolist(), [cost.tolist() for cost in c.costs]
     for start, stop in itertools.pairwise(bounds):
         rows = range(start, stop) if all_kept else (np.flatnonzero(kept[start:stop]) + start).tolist()
-        shape, index = shapes[c.shape[start]], int(c.spec[start])
+        shape, index = shapes[shape_of[start]], spec_of[start]
         if not rows or isinstance(shape, str):
             continue
         if index not in specs:
@@ -180,7 +180,10 @@ def _evidence(c: _Columns, later: Collection[bytes], read: Read, bad: dict[int, 
         elif spec.role == "eval":
             yield _series(c, rows, spec, shape, read)
         else:
+            part = slice(start, stop)  # of these few only: most rows are of evaluations
+            validation, loss, costs = c.validation[part].tolist(), c.loss[part].tolist(), [cost[part].tolist() for cost in c.costs]
             for row in rows:
+                at = row - start
                 if tested[row]:
                     bad[row] = "a tuning run carries test metrics: selection must not see the test split"
                     continue
@@ -192,10 +195,10 @@ def _evidence(c: _Columns, later: Collection[bytes], read: Read, bad: dict[int, 
                     trained=shape.trained,
                     metrics=shape.metrics,
                     environment=shape.environment,
-                    validation={key: value for key, value in zip(shape.metrics, validation[row], strict=False) if value == value},
+                    validation={key: value for key, value in zip(shape.metrics, validation[at], strict=False) if value == value},
                     test={},
-                    cost=cost_of(*(cost[row] for cost in costs)),
-                    loss=None if loss[row] != loss[row] else loss[row],
+                    cost=cost_of(*(cost[at] for cost in costs)),
+                    loss=None if loss[at] != loss[at] else loss[at],
                     curve=Curve(read, c.ids[10 * row : 10 * row + 10]),
                 )
 

@@ -21,6 +21,7 @@ from benchmark.evidence import Evidence
 from benchmark.field import Field, assemble, evaluations
 from benchmark.provenance import Word
 from benchmark.scoring import Score, estimate
+from benchmark.sheet import columns
 from benchmark.store import Damaged
 
 if TYPE_CHECKING:  # numpy is loaded by ``build`` and not by whoever imports this module
@@ -125,7 +126,7 @@ def _rows(field: Field, scores: list[Score], costs: Mapping[str, float], confide
     rows = []
     for index, entrant in enumerate(field.entrants):
         mine = list(cells[entrant].values())
-        runs = [run for group in field.groups for run in group.runs.get(entrant, {}).values()]
+        failures = Counter(status for group in field.groups for status in columns(group.runs.get(entrant, {})).failures)
         complete = all(cell.complete for cell in mine)
         finished = [Estimate(scoring.mean(getattr(cell, name).value for cell in mine)) for name in ("delta_m", "delta_p")]
         means = [estimate(total, index) for total in totals] if complete else finished
@@ -145,7 +146,7 @@ def _rows(field: Field, scores: list[Score], costs: Mapping[str, float], confide
                 wins=None,
                 finished=sum(cell.seeds for cell in mine),
                 expected=sum(len(group.problem.seeds) for group in field.groups),
-                failures=dict(sorted(Counter(status for run in runs for status in run.failures).items())),
+                failures=dict(sorted(failures.items())),
                 cost=costs[entrant],
                 passes=scoring.passes(field, entrant),
                 memory=scoring.memory(field, entrant),

@@ -113,8 +113,11 @@ def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[st
         UsageError: no such suite, records of several protocols, or nothing to show at all.
     """
     chosen, empty = [], []
-    for name in _suites(request, scan):
-        of_suite = [record for record in scan.records if record.spec.suite == name and request.protocol in (None, record.spec.protocol)]
+    suites: dict[str, list[Evidence]] = {name: [] for name in _suites(request, scan)}
+    for record in scan.records:
+        if record.spec.suite in suites and request.protocol in (None, record.spec.protocol):
+            suites[record.spec.suite].append(record)
+    for name, of_suite in suites.items():
         one_protocol(record for record in of_suite if record.spec.role == "eval")
         search = _search(request, of_suite)
         records, notes = selection.shown(of_suite, search)

@@ -56,7 +56,7 @@ def paired_bootstrap(samples: Sequence[Sample], draws: int = DRAWS, seed: int = 
 def _summaries(sample: Sample, shares: Floats) -> tuple[Floats, Floats]:
     """Δm and Δp, each [methods, draws], of the means over seeds weighted by ``shares`` [draws, seeds]."""
     means = np.ascontiguousarray(sample.values.transpose(2, 0, 1)) @ shares.T  # [metrics, methods, draws]: long rows are fast
-    change = relative_change(means.transpose(1, 2, 0), shares @ sample.baseline, sample.higher_is_better)
+    change = relative_change(means.transpose(1, 2, 0), (sample.baseline.T @ shares.T).T, sample.higher_is_better)
     return delta_m(change), delta_p(change, sample.task)
 
 

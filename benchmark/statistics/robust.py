@@ -50,7 +50,7 @@ def iqm(scores: ArrayLike, draws: int = DRAWS, seed: int = 0, confidence: float 
     whole = array[:, exist]  # [methods, runs]
     for row in np.flatnonzero(covered(array)):
         value[row] = _middle(whole[row], counts, cut)[0]
-    sure = np.flatnonzero(np.isfinite(whole).all(axis=1)) if n.min() > 1 else []
+    sure = np.flatnonzero(np.isfinite(whole).all(axis=1) & bool(n.min() > 1))
     for row, middles in zip(sure, _middles(whole[sure], drawn, cut), strict=True):
         runs = whole[row]
         ends = np.sort(runs)[[cut, len(runs) - 1 - cut]]
@@ -80,7 +80,7 @@ def _middles(runs: Floats, counts: Floats, cut: int) -> Floats:
     order = np.argsort(runs, axis=1, kind="stable")
     small = np.ascontiguousarray(counts.T.astype(np.min_scalar_type(size)))
     lowest = [_lowest(runs, order, counts, small, take) for take in (size - cut, cut)]
-    return (lowest[0] - lowest[1]) / (size - 2 * cut)
+    return np.asarray((lowest[0] - lowest[1]) / (size - 2 * cut))
 
 
 def _lowest(runs: Floats, order: NDArray[np.intp], counts: Floats, small: NDArray[np.integer[Any]], take: int) -> Floats:

@@ -13,7 +13,8 @@ from test_records import make
 from benchmark.errors import UsageError
 from benchmark.races import Arrival, Chase, arrivals, at_steps, at_time, time_to
 from benchmark.records import Point, Selection
-from benchmark.runs import Group, Problem, Run, runs_of
+from benchmark.runs import Group, Problem, runs_of
+from benchmark.sheet import Run
 from benchmark.views.races import grids, lines, notes
 
 INF, NAN = math.inf, math.nan

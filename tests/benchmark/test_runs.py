@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import msgspec
+import numpy as np
 import pytest
 from test_records import METRICS, make
 
+from benchmark.evidence import Series
 from benchmark.records import Cost, RunRecord
-from benchmark.runs import Run, runs_of
+from benchmark.runs import _one_by_one, runs_of
+from benchmark.sheet import Run, Sheet, columns
 
 
 def cost(train: float, method: float, memory: int | None) -> Cost:
@@ -48,3 +53,49 @@ def test_a_run_without_a_cost_has_none() -> None:
     run = of([make({"error": 1.0, "accuracy": 0.8}, entrant="x")], set())
     assert math.isnan(run.seconds)
     assert math.isnan(run.peak_memory)
+
+
+def series(seeds: list[int], names: list[str], draw: np.random.Generator) -> Series:
+    """Of which some runs failed, some lack a metric, and some their cost or memory."""
+    n = len(seeds)
+    spec = make({"error": 1.0, "accuracy": 0.8}, entrant="x").spec
+    test = np.where(draw.random((n, len(names))) < 0.2, np.nan, draw.random((n, len(names))))
+    lost = draw.random(n) < 0.2
+    numbers = {
+        name: np.where(lost, np.nan, draw.integers(0, 9, n)) for name in ("steps", "backward_passes", "train", "method", "evaluation")
+    }
+    return Series(
+        spec=spec,
+        tasks=["one", "two"],
+        trained=[0, 1],
+        metrics={name: METRICS[name] for name in names},
+        environment={},
+        seeds=seeds,
+        statuses=[("completed", "diverged", "error")[kind] for kind in draw.integers(0, 3, n)],
+        test=test,
+        **numbers,
+        peak_memory=np.where(lost | (draw.random(n) < 0.3), np.nan, 1000 * draw.integers(1, 9, n)),
+        raw_ids=draw.bytes(10 * n),
+        spec_of=lambda seed: msgspec.structs.replace(spec, seed=seed),
+        read=lambda id_: (),
+    )
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_a_sheet_and_its_columns_say_what_its_records_say_one_by_one(number: int) -> None:
+    draw = np.random.default_rng(number)
+    names = list(METRICS)
+    parts = [series([7, 8, 11], names[: number % 3], draw), series([0, 3, 5, 9], names[::-1], draw)]
+    metrics = {name: METRICS[name] for name in (names if number < 15 else [])}
+    one_by_one, _, _ = _one_by_one(parts, metrics, partial=False)
+    sheet = Sheet(parts, list(metrics))
+    assert list(sheet) == list(one_by_one) == [0, 3, 5, 7, 8, 9, 11]
+    for seed, run in one_by_one.items():
+        assert repr(replace(sheet[seed], curve=())) == repr(replace(run, curve=()))  # as text, where nan is nan
+        assert len(sheet[seed].curve) == len(run.curve) == 0
+    expected = columns(one_by_one, list(metrics))
+    found = columns(sheet)
+    assert found.seeds == expected.seeds
+    assert sorted(found.failures) == sorted(expected.failures)
+    for name in ("values", "done", "step_seconds", "passes", "peak_memory"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
