@@ -20,12 +20,12 @@ Sizes = dict[tuple[str, str], int]
 """By entrant and problem; 1 where only the published defaults were tried."""
 
 
-def common(records: Iterable[Evidence], kind: Kind | None = None, seed: int | None = None) -> Search:
+def common(records: Iterable[Evidence] | Trials, kind: Kind | None = None, seed: int | None = None) -> Search:
     """The largest search that every evaluated entrant had, of those that were searched; a budget of 1 where none was.
 
     Of several kinds and seeds (if not given) that which searched the most entrants, then that with the largest budget.
     """
-    trials = _trials(records)
+    trials = trials_of(records)
     made = sorted(of for of in trials.tuned if of is not None and of[0] not in ADAPTIVE)
     found = []
     for name, number in made:
@@ -40,14 +40,14 @@ def common(records: Iterable[Evidence], kind: Kind | None = None, seed: int | No
     return Search(-less, one, number)
 
 
-def sizes(records: Iterable[Evidence], search: Search) -> Sizes:
+def sizes(records: Iterable[Evidence] | Trials, search: Search) -> Sizes:
     """Configurations that this search, whatever its budget, tried of every evaluated entrant on every problem: an explicit budget may be
     above all of them. Of an entrant that trains every task alone, those of the task with the fewest."""
-    return _sizes(_trials(records), search)
+    return _sizes(trials_of(records), search)
 
 
 @dataclass(frozen=True)
-class _Trials:
+class Trials:
     """What was evaluated and what was tried, from one look at the records."""
 
     evaluated: set[tuple[str, str, Key]]
@@ -56,7 +56,10 @@ class _Trials:
     """By kind and seed of the search; the published defaults, which are in all, under None."""
 
 
-def _trials(records: Iterable[Evidence]) -> _Trials:
+def trials_of(records: Iterable[Evidence] | Trials) -> Trials:
+    """What the functions of this module look at: of very many records, whoever asks them several things looks once."""
+    if isinstance(records, Trials):
+        return records
     tuned: dict[tuple[str, int] | None, dict[Key, list[Setting]]] = {}
     evaluated: dict[tuple[str, str], list[Evidence]] = {}
     for record in records:
@@ -70,10 +73,10 @@ def _trials(records: Iterable[Evidence]) -> _Trials:
         for members in evaluated.values()
         for record in one_setting("", members)[0]
     }
-    return _Trials(keys, tuned)
+    return Trials(keys, tuned)
 
 
-def _sizes(trials: _Trials, search: Search) -> Sizes:
+def _sizes(trials: Trials, search: Search) -> Sizes:
     of = [trials.tuned.get(each, {}) for each in (None, (search.kind, search.seed))]
     limit = max([search.budget, *(1 + spec.trial for tuned in of for specs in tuned.values() for spec in specs)])
     found: Sizes = {}

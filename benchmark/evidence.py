@@ -203,7 +203,7 @@ S = TypeVar("S", bound=RunRecord | Light)
 
 def first(evidence: Evidence) -> tuple[int, str]:
     """Seed and id of its first record: what is sorted by them has the same order in all forms."""
-    return evidence.seeds[0], evidence.ids[0]
+    return evidence.seeds[0], evidence.raw_ids[:10].hex() if isinstance(evidence, Series) else evidence.ids[0]
 
 
 def cost_of(steps: float, passes: float, memory: float, train: float, method: float, evaluation: float) -> Cost | None:

@@ -44,7 +44,7 @@ def evaluations(records: Iterable[Evidence], suite: str | None) -> list[Evidence
     Raises:
         UsageError: they are of several versions of the protocol, and their numbers cannot be compared.
     """
-    unique = {record.ids[0]: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
+    unique = {first(record)[1]: record for record in records if record.spec.role == "eval" and suite in (None, record.spec.suite)}
     one_protocol(unique.values())
     return sorted(unique.values(), key=lambda record: (place(record), record.spec.entrant, *first(record)))
 

@@ -119,10 +119,11 @@ def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[st
             suites[record.spec.suite].append(record)
     for name, of_suite in suites.items():
         one_protocol(record for record in of_suite if record.spec.role == "eval")
-        search = _search(request, of_suite)
+        trials = budgets.trials_of(of_suite)
+        search = _search(request, trials)
         records, notes = selection.shown(of_suite, search)
         if records:
-            unequal = budgets.notes(budgets.sizes(of_suite, search), search, records, asked=request.budget is not None)
+            unequal = budgets.notes(budgets.sizes(trials, search), search, records, asked=request.budget is not None)
             chosen.append(Chosen(name, records, [*notes, *unequal], search))
         else:
             empty.append(_why_empty(name, of_suite, search))
@@ -185,13 +186,13 @@ def _suites(request: Request, scan: Scan | Survey) -> list[str]:
     return suites if request.suite is None else [request.suite]
 
 
-def _search(request: Request, records: Sequence[Evidence]) -> selection.Search:
+def _search(request: Request, trials: budgets.Trials) -> selection.Search:
     """The search whose choice is shown."""
     decides = selection_rule(request.rule)
     if request.tuned is False:
         return selection.Search(rule=decides)
     kind = search_kind(request.search) if request.search else None
-    found = replace(budgets.common(records, kind, request.study_seed), rule=decides)
+    found = replace(budgets.common(trials, kind, request.study_seed), rule=decides)
     return found if request.budget is None else replace(found, budget=request.budget)
 
 
