@@ -6,7 +6,7 @@ a proposal that repeats an earlier one counts as tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import methods
@@ -79,9 +79,10 @@ def trials_of(records: Iterable[Evidence] | Trials) -> Trials:
 def _sizes(trials: Trials, search: Search) -> Sizes:
     of = [trials.tuned.get(each, {}) for each in (None, (search.kind, search.seed))]
     limit = max([search.budget, *(1 + spec.trial for tuned in of for specs in tuned.values() for spec in specs)])
+    known = frozenset(methods.names())
     found: Sizes = {}
     for entrant, problem, key in trials.evaluated:
-        tried = _tried([spec for tuned in of for spec in tuned.get(key, [])], search, limit)
+        tried = _tried([spec for tuned in of for spec in tuned.get(key, [])], search, limit, known)
         found[entrant, problem] = min(tried, found.get((entrant, problem), tried))
     return found
 
@@ -125,11 +126,11 @@ def _names(of: Mapping[tuple[str, str], int], some: Mapping[tuple[str, str], int
     return ", ".join(words)
 
 
-def _tried(specs: list[Setting], search: Search, limit: int) -> int:
+def _tried(specs: list[Setting], search: Search, limit: int, methods_known: Collection[str]) -> int:
     """Of one group: up to its last trial, and on as long as proposals repeat what was tried."""
     size = max((1 + spec.trial for spec in specs), default=1)
     first = next((spec for spec in specs if spec.trial == 0), None)
-    if first is None or search.kind not in KINDS or first.method not in methods.names():
+    if first is None or search.kind not in KINDS or first.method not in methods_known:
         return size
     card = methods.card(first.method)
     swept = {hyperparameter.name for hyperparameter in card.hyperparameters if hyperparameter.sweep}
