@@ -474,5 +474,7 @@ def _spelled_out(arguments: Sequence[str]) -> list[str]:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    from benchmark.views.text import printable  # names from records are in some messages
+
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

@@ -42,7 +42,8 @@ class Provenance:
     """Of one row."""
 
     code: str = ""
-    """Version of LossBench, as in ``0.1.0``; ``mixed`` where runs differ, empty where no record tells. So are the next two."""
+    """Version of LossBench, as in ``0.1.0``; ``mixed`` where runs differ, empty where no record tells, as that of a run that never began.
+    So are the next two."""
     torch: str = ""
     device: str = ""
     status: str = SELF_REPORTED
@@ -60,7 +61,7 @@ def of(records: Iterable[Evidence], verdicts: Mapping[str, Word]) -> Provenance:
     records = list(records)
 
     def common(name: str) -> str:
-        found = {record.environment.get(name, "") for record in records}
+        found = {record.environment[name] for record in records if name in record.environment}
         return found.pop() if len(found) == 1 else MIXED if found else ""
 
     found = [verdicts.get(id_) for record in records for id_ in record.ids] if verdicts else []

@@ -212,6 +212,8 @@ def settle(
                 lacks.append(f"task {task} with {seed_range(holes)}")
         verdict = "those seeds are not compared" if seeds else "Δm is n/a"
         command = f"python -m benchmark run --suite {problem.suite} --methods {method}"
+        if any(reference[seed].failures for seed in missing if seed in reference):  # they are recorded, and so not missing
+            command += " --retry failed"
         notes.append(f"{problem.label}: {words} lacks {'; '.join(lacks) or seed_range(missing)}, so {verdict}; run `{command}`")
     return Group(replace(problem, seeds=seeds or sorted(ran), baseline=bool(seeds)), runs), notes
 

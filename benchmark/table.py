@@ -241,7 +241,10 @@ def _doubts(field: Field, rows: Sequence[Row]) -> list[str]:
         notes.append("nothing is ranked: there are only records of what the others would be measured against; add some: --methods a,b")
     equal = next((row for row in rows if row.entrant == field.equal), None)
     if equal is not None and not equal.complete:
-        notes.append(f"nobody's wins are counted, as {equal.entrant} lacks runs; make them: python -m benchmark run")
+        suites = sorted({group.problem.suite for group in field.groups})
+        again = " --retry failed" if equal.failures else ""
+        made = ", ".join(f"python -m benchmark run --suite {suite}{again}" for suite in suites)
+        notes.append(f"nobody's wins are counted, as {equal.entrant} lacks runs; make them: {made}")
     return notes
 
 

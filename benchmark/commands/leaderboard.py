@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ class Request:
             "protocol": self.protocol,
         }
         given |= {"selection-rule": self.rule if self.rule != selection.DEFAULT else ""}
-        words = [f"--{name} {value}" for name, value in given.items() if value not in (None, "")]
+        words = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value not in (None, "")]
         words += {True: ["--tuned"], False: ["--default"], None: []}[self.tuned]
         return " ".join([*words, "--format md"])
 
@@ -112,7 +113,7 @@ def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[st
     Raises:
         UsageError: no such suite, records of several protocols, or nothing to show at all.
     """
-    chosen, empty = [], []
+    chosen, empty, unsearched = [], [], []
     suites: dict[str, list[Evidence]] = {name: [] for name in _suites(request, scan)}
     for record in scan.records:
         if record.spec.suite in suites and request.protocol in (None, record.spec.protocol):
@@ -120,8 +121,11 @@ def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[st
     for name, of_suite in suites.items():
         one_protocol(record for record in of_suite if record.spec.role == "eval")
         trials = budgets.trials_of(of_suite)
-        search = _search(request, trials)
+        search, made = _search(request, trials)
         records, notes = selection.shown(of_suite, search)
+        if not made:
+            unsearched.append(name)
+            notes = [f"no {_wanted(request)} was made of {name}: these are the published defaults", *notes]
         if records:
             unequal = budgets.notes(budgets.sizes(trials, search), search, records, asked=request.budget is not None)
             chosen.append(Chosen(name, records, [*notes, *unequal], search))
@@ -129,6 +133,10 @@ def choose(request: Request, scan: Scan | Survey) -> tuple[list[Chosen], list[st
             empty.append(_why_empty(name, of_suite, search))
     if not chosen:
         raise UsageError("; ".join(empty))
+    if len(unsearched) == len(chosen) + len(empty):
+        raise UsageError(
+            f"no {_wanted(request)} was made of {', '.join(unsearched)}: leave that out, or make it (python -m benchmark sweep)"
+        )
     if request.tuned and all(each.search.budget == 1 for each in chosen):
         command = f"python -m benchmark sweep --suite {chosen[0].suite}"
         raise UsageError(f"--tuned, but nothing was tuned of {', '.join(each.suite for each in chosen)} (tune: {command})")
@@ -142,7 +150,8 @@ def check_choice(request: Request) -> None:
         search_kind(request.search)
     if request.tuned is False:
         why = "--default shows the published defaults, and no search"
-        unused(why, {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None})
+        chosen = {"--budget": request.budget, "--search": request.search, "--study-seed": request.study_seed is not None}
+        unused(why, chosen | {"--selection-rule": request.rule != selection.DEFAULT})
 
 
 def _check(request: Request) -> None:
@@ -186,14 +195,21 @@ def _suites(request: Request, scan: Scan | Survey) -> list[str]:
     return suites if request.suite is None else [request.suite]
 
 
-def _search(request: Request, trials: budgets.Trials) -> selection.Search:
-    """The search whose choice is shown."""
+def _search(request: Request, trials: budgets.Trials) -> tuple[selection.Search, bool]:
+    """The search whose choice is shown, and whether it was made where a certain one was asked for."""
     decides = selection_rule(request.rule)
     if request.tuned is False:
-        return selection.Search(rule=decides)
+        return selection.Search(rule=decides), True
     kind = search_kind(request.search) if request.search else None
     found = replace(budgets.common(trials, kind, request.study_seed), rule=decides)
-    return found if request.budget is None else replace(found, budget=request.budget)
+    made = found.budget > 1 or (kind is None and request.study_seed is None)
+    return found if request.budget is None else replace(found, budget=request.budget), made
+
+
+def _wanted(request: Request) -> str:
+    """The search that was asked for, in words."""
+    kind = f"{request.search} search" if request.search else "search"
+    return kind if request.study_seed is None else f"{kind} with study seed {request.study_seed}"
 
 
 def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Damaged], verdicts: Mapping[str, Word]) -> list[Section]:

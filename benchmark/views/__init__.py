@@ -13,7 +13,7 @@ from benchmark.views import page, sections, terminal
 from benchmark.views.columns import SORTABLE, arranged
 from benchmark.views.export import Line, as_csv, as_json, method_lines, metric_lines
 from benchmark.views.grids import Grid
-from benchmark.views.legend import distinct, footer
+from benchmark.views.legend import footer
 from benchmark.views.page import document, markdown
 from benchmark.views.sections import Section
 from benchmark.views.text import printable
@@ -75,7 +75,7 @@ def show(parts: Sequence[Section], format: Format = "table", *, width: int = 100
         return as_csv([line for part in parts for line in part.lines])
     if format not in get_args(Format):
         raise ValueError(f"format={format!r}: expected one of {', '.join(get_args(Format))}")
-    last = distinct(line for part in parts for line in part.legend)
+    last = sections.legend_of(parts)
     drawn = []
     for part in parts:
         told = part.remarks if part is not parts[-1] else [*part.remarks[:1], *last, *part.remarks[1:]]

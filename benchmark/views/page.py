@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.views.legend import GLOSSARY, distinct
+from benchmark.views.sections import legend_of
 from benchmark.views.text import printable
 
 if TYPE_CHECKING:
@@ -78,5 +79,5 @@ def document(parts: Sequence[Section], command: str) -> str:
         blocks.append("**Behind these numbers**\n\n" + listed(part.remarks))
         if part.rerun:
             blocks.append("**Run it again**\n\n```console\n" + "\n".join(map(printable, part.rerun)) + "\n```")
-    blocks.append("## How to read this\n\n" + listed([*GLOSSARY, *distinct(line for part in parts for line in part.legend)]))
+    blocks.append("## How to read this\n\n" + listed([*GLOSSARY, *legend_of(parts)]))
     return "\n\n".join(blocks) + "\n"

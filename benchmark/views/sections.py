@@ -76,6 +76,15 @@ def of_races(table: Table, grids: Sequence[Grid], told: Sequence[str], lines: Se
     return Section(f"suite {', '.join(table.suites)}", ordered, list(lines), [], [facts(table), *remarks(table)], list(told), table.rerun)
 
 
+def legend_of(parts: Sequence[Section]) -> list[str]:
+    """How to read all of them: each line once, and under the title of its section where it is not true of all."""
+    common = [set(part.legend) for part in parts]
+    told = []
+    for part in parts:
+        told += [line if all(line in lines for lines in common) else f"{part.title}: {line}" for line in part.legend]
+    return distinct(told)
+
+
 def _section(table: Table, grids: list[Grid], lines: list[Line]) -> Section:
     title = f"suite {', '.join(table.suites)}" if table.suites else "no evaluation records"
     return Section(title, grids, lines, [table], [facts(table), *remarks(table)], legend(table) if table.rows else [], table.rerun)

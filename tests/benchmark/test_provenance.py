@@ -51,4 +51,6 @@ def test_the_place_says_what_is_common_and_where_runs_differ() -> None:
     same = provenance.of([make(environment=one, seed=seed) for seed in range(2)], {})
     assert same.place == "LossBench 0.1.0, torch 2.13.0, cpu"
     assert provenance.of([make(environment=one), make(environment=two, seed=1)], {}).place == "LossBench 0.1.0, torch 2.13.0, mixed"
+    begun = [make(environment=one), make(status="error", seed=1)]  # the second failed before it knew where it was
+    assert provenance.of(begun, {}).place == same.place
     assert provenance.of([make()], {}).place == provenance.of([], {}).place == "unknown"

@@ -178,6 +178,16 @@ def test_a_baseline_that_lacks_a_task_says_which() -> None:
     assert "lacks task b with seed 0, so Δm is n/a" in table.notes[0]
 
 
+def test_what_failed_is_made_again_by_a_command_that_runs_failures_again() -> None:
+    broken = [single()[0], make(entrant="single", status="oom", trained=[1], hyperparameters={"task": 1})]
+    table = build([*broken, run("x", 2.0, 0.9)])
+    assert table.notes[0].endswith("run `python -m benchmark run --suite toy --methods single --retry failed`")
+    table = build([*single(), run("x", 2.0, 0.9), make(entrant="equal", status="oom")])
+    assert "nobody's wins are counted, as equal lacks runs; make them: python -m benchmark run --suite toy --retry failed" in table.notes
+    half = [*single(), *single(problem="wine"), run("x", 2.0, 0.9), run("x", 2.0, 0.9, problem="wine"), run("equal", 2.0, 0.9)]
+    assert "nobody's wins are counted, as equal lacks runs; make them: python -m benchmark run --suite toy" in build(half).notes
+
+
 def test_seeds_without_a_baseline_are_not_compared() -> None:
     broken = [single(seed=1)[0], make(entrant="single", status="oom", trained=[1], hyperparameters={"task": 1}, seed=1)]
     records = [*single(seed=0), *broken, run("x", 2.0, 0.8, seed=0), run("x", 100.0, 0.8, seed=1), run("y", 1.0, 0.8, seed=0)]

@@ -237,6 +237,40 @@ def test_tuned_shows_what_the_search_chose_and_default_trial_0_alone(tmp_path: P
     )
 
 
+def test_a_search_that_nobody_made_is_not_shown_as_if_it_had_been(tmp_path: Path, capsys: Capture) -> None:
+    folder = kept(tmp_path, tuned() + study("mgda", "equal", suite="other"))
+    said = refused(folder, capsys, "--search", "grid", "--study-seed", "3")
+    assert "no grid search with study seed 3 was made of other, toy" in said
+    assert "no search with study seed 0 was made of other" in refused(folder, capsys, "--suite", "other", "--study-seed", "0")
+    out = " ".join(shown(folder, capsys, "--study-seed", "0")[0].split())
+    assert "no search with study seed 0 was made of other: these are the published defaults" in out
+    assert "was made of toy" not in out
+    assert "--selection-rule does not go with this" in refused(folder, capsys, "--default", "--selection-rule", "normalised_loss")
+
+
+def test_a_legend_that_is_not_true_of_all_suites_says_of_which_it_is(tmp_path: Path, capsys: Capture) -> None:
+    other = [msgspec.structs.replace(record, environment=PLACE | {"device": "cuda"}) for record in study("mgda", "equal", suite="other")]
+    folder = kept(tmp_path, study("mgda", "equal") + other)
+    for flags in ((), ("--format", "md", "--out", "-")):
+        out = " ".join(shown(folder, capsys, *flags)[0].split())
+        assert "suite toy: Provenance: LossBench 0.1.0, torch 2.13.0, cpu;" in out
+        assert "suite other: Provenance: LossBench 0.1.0, torch 2.13.0, cuda;" in out
+        assert out.count("Lower Δm is better") == 1
+        assert "suite toy: Lower" not in out
+
+
+def test_a_page_says_how_it_is_made_in_words_that_a_shell_takes(tmp_path: Path, capsys: Capture) -> None:
+    folder = kept(tmp_path, study("mgda(alpha=0.5)", "equal"))
+    out, _ = shown(folder, capsys, "--baseline", "mgda(alpha=0.5)", "--format", "md", "--out", "-")
+    assert "leaderboard --baseline 'mgda(alpha=0.5)' --format md -->" in out.splitlines()[0]
+
+
+def test_names_in_an_error_move_no_cursor(tmp_path: Path, capsys: Capture) -> None:
+    said = refused(kept(tmp_path, study("red(name=\x1b[31m\u202e)", "equal")), capsys, "--baseline", "nobody")
+    assert "red(name=\\x1b[31m\\u202e)" in said
+    assert said.rstrip("\n").isprintable()
+
+
 def test_markdown_writes_the_readme_beside_the_records_and_says_so(tmp_path: Path, capsys: Capture) -> None:
     folder = kept(tmp_path, study("mgda", "equal") + study("mgda", "equal", suite="other"))
     out, err = shown(folder, capsys, "--format", "md")
