@@ -162,13 +162,12 @@ def unpack(store: Store, step: Step = quiet) -> Done:
     if not index.packs:
         return done
     store.check_writable(sum(4 * pack.path.stat().st_size for pack in index.packs))  # zstd makes about a quarter of it
-    loose = {record.id for record in store.loose_records([])[0]}
     whole = []
     total = sum(map(len, index.packs))
     for pack in index.packs:
         before = len(done.left)
         for record in store.shelf.records(pack, done.left):
-            if record.id in loose:
+            if _is_loose(store, record):  # asked of each in its turn, as a study may be running it again
                 done.known += 1  # a loose one stands for it
             elif index.counts(record, pack):
                 store.save(record)
@@ -182,6 +181,14 @@ def unpack(store: Store, step: Step = quiet) -> Done:
         except OSError as error:
             raise StoreError(f"cannot remove {pack.path}: {error.strerror}") from error
     return done
+
+
+def _is_loose(store: Store, record: RunRecord) -> bool:
+    try:
+        store.read(store.path(record.spec))
+    except (FileNotFoundError, BadRecord):
+        return False
+    return True
 
 
 def _digest(record: RunRecord) -> bytes:

@@ -201,6 +201,21 @@ def test_a_record_that_is_replaced_while_it_is_packed_stays(store: Store, monkey
     assert len(list(store.loose([]))) == 1
 
 
+def test_what_is_run_again_while_it_is_unpacked_stays(store: Store) -> None:
+    lost = [full(seed=seed, status="oom") for seed in range(2)]
+    fill(store, lost)
+    packing.pack(store)
+    again = [full({"error": 1.0, "accuracy": 0.5}, seed=seed) for seed in range(2)]
+
+    def study(what: str, done: int, total: int) -> None:
+        if done == 1:
+            for record in again:
+                store.save(record)
+
+    assert packing.unpack(store, study).records == 1
+    assert found(store) == {record.id: encode(record) for record in again}
+
+
 def test_nothing_is_removed_that_was_not_read_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fill(store, [full(), full(seed=1)])
     close = Writer.close
