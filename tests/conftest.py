@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,8 @@ FIRST = ("e2e", "tasks", "benchmark")
 
 def pytest_configure(config: pytest.Config) -> None:
     """What is generated or decoded once is so once a run: the first process makes the cache, those that it starts inherit it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # tests begun in the background: what they start would not hear Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ["LOSSBENCH_CACHE"] = config.stash[MADE] = tempfile.mkdtemp(prefix="lossbench-")
 
