@@ -73,6 +73,20 @@ Engine = Annotated[
 Together = Annotated[str, typer.Option("--together", metavar="N", help="Seeds in one pass; part of what identifies such a run.")]
 
 
+# What leaderboard and compare look at.
+OfSuite = Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")]
+Against = Annotated[
+    str, typer.Option("--baseline", metavar="ENTRANT", help="Measure Δm against this row; against single-task training by default.")
+]
+Tuned = Annotated[
+    bool | None, typer.Option("--tuned/--default", help="What the largest common search chose, where there was one, or trial 0 alone.")
+]
+ShownBudget = Annotated[str, typer.Option(metavar="N", help="What a search over N configurations chose; the most that all had.")]
+ShownSearch = Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")]
+ShownSeed = Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")]
+Protocol = Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")]
+
+
 @app.command()
 def run(
     suite: Suite = "smoke",
@@ -188,7 +202,7 @@ def prepare(
 
 @app.command()
 def leaderboard(
-    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
+    suite: OfSuite = None,
     output: Annotated[
         str, typer.Option("--format", metavar="table|md|csv|json", help="How to print it; md also writes README.md beside the records.")
     ] = "table",
@@ -202,17 +216,13 @@ def leaderboard(
         ),
     ] = "method",
     sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="rank, dm, dp, mr, iqm, wins, n, failed, cost, ...")] = "",
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="ENTRANT", help="Measure Δm against this row; against single-task training by default.")
-    ] = "",
-    tuned: Annotated[
-        bool | None, typer.Option("--tuned/--default", help="What the largest common search chose, where there was one, or trial 0 alone.")
-    ] = None,
-    budget: Annotated[str, typer.Option(metavar="N", help="Show what a search over N configurations chose; the most that all had.")] = "",
-    search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
-    study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
+    baseline: Against = "",
+    tuned: Tuned = None,
+    budget: ShownBudget = "",
+    search: ShownSearch = "",
+    study_seed: ShownSeed = "",
     selection_rule: SelectionRule = RULE,
-    protocol: Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")] = "",
+    protocol: Protocol = "",
     published: Annotated[
         str | None, typer.Option("--published", metavar="[NAME]", help="Published tables of a benchmark, recomputed; without NAME a list.")
     ] = None,
@@ -255,21 +265,15 @@ def leaderboard(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="An entrant, as the leaderboard names it.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    suite: Annotated[str | None, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = None,
+    suite: OfSuite = None,
     output: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="ENTRANT", help="Measure Δm against this row; against single-task training by default.")
-    ] = "",
-    tuned: Annotated[
-        bool | None, typer.Option("--tuned/--default", help="What the largest common search chose, where there was one, or trial 0 alone.")
-    ] = None,
-    budget: Annotated[
-        str, typer.Option(metavar="N", help="Compare what a search over N configurations chose; the most that all had.")
-    ] = "",
-    search: Annotated[str, typer.Option(metavar="quasi-random|grid", help="Which search; that with the largest budget.")] = "",
-    study_seed: Annotated[str, typer.Option(metavar="N", help="Of the search; that with the largest budget.")] = "",
+    baseline: Against = "",
+    tuned: Tuned = None,
+    budget: ShownBudget = "",
+    search: ShownSearch = "",
+    study_seed: ShownSeed = "",
     selection_rule: SelectionRule = RULE,
-    protocol: Annotated[str, typer.Option(metavar="N", help="Only records of this protocol; several are not compared.")] = "",
+    protocol: Protocol = "",
     results: Results = RESULTS,
 ) -> None:
     """Say in plain words whether two methods differ: seed by seed, with interval, test and effect size."""

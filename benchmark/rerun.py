@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 import methods
 import tasks
 from benchmark.evidence import Evidence, Setting
-from benchmark.records import Value
 from benchmark.search import ADAPTIVE
-from benchmark.selection import Search, pinned
+from benchmark.selection import Search, given, pinned
 
 _WORD = re.compile(r"[\w.:/+-]+", re.ASCII)
 """What may stand in a command as it is: records come from anywhere, and a reader will paste the command into a shell."""
@@ -28,8 +27,7 @@ def command(records: Iterable[Evidence], search: Search) -> str:
         return ""
     flags = [*_suite(specs), "--methods", _methods(specs), *_settings(specs), *_seeds(evaluated)]
     if search.budget > 1 and search.kind not in ADAPTIVE:
-        flags = ["sweep", *flags, "--budget", str(search.budget)]
-        flags += ["--search", search.kind] * (search.kind != "quasi-random") + ["--study-seed", str(search.seed)] * bool(search.seed)
+        flags = ["sweep", *flags, *search.flags()]
     else:
         flags = ["run", *flags]
     if not all(_WORD.fullmatch(part) for flag in flags for part in re.split(r"[,=]", flag)):
@@ -66,14 +64,10 @@ def _settings(specs: Sequence[Setting]) -> list[str]:
     values: dict[tuple[str, str], set[str]] = {}
     for spec in specs:
         for name in names[spec.method]:
-            value = spec.learning_rate if name == "learning_rate" else spec.hyperparameters.get(name)
+            value = given(spec, name)
             if value is not None:
-                values.setdefault((spec.method, name), set()).add(_plain(value))
+                values.setdefault((spec.method, name), set()).add(value)
     return [word for (method, name), found in sorted(values.items()) for word in ("--set", f"{method}.{name}={','.join(sorted(found))}")]
-
-
-def _plain(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _seeds(records: Sequence[Evidence]) -> list[str]:

@@ -42,6 +42,14 @@ class Search:
         """Whether this search proposes the configuration; the defaults are in every search."""
         return spec.trial == 0 or (spec.trial < self.budget and origin(spec) == (self.kind, self.seed))
 
+    def flags(self) -> list[str]:
+        """How the command line asks for it; none of them where nothing but the defaults is tried."""
+        if self.budget == 1:
+            return []
+        flags = ["--budget", str(self.budget)]
+        flags += ["--search", self.kind] * (self.kind != "quasi-random") + ["--study-seed", str(self.seed)] * bool(self.seed)
+        return flags + ["--selection-rule", self.rule] * (self.rule != DEFAULT)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -66,6 +74,12 @@ def origin(spec: Setting) -> tuple[str, int]:
 def pinned(spec: Setting) -> set[str]:
     """Names in the entrant's label: they are given, and not searched."""
     return set(re.findall(r"(\w+)=", spec.entrant.removeprefix(spec.method)))
+
+
+def given(spec: Setting, name: str) -> str | None:
+    """The value of a hyperparameter or the learning rate as ``--set`` takes it; None where the spec has none of that name."""
+    value = spec.learning_rate if name == "learning_rate" else spec.hyperparameters.get(name)
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def group(spec: Setting) -> Key:

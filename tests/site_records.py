@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, structs
 
-from benchmark.records import Cost, MetricInfo, Point, RunRecord, TrialSpec
+from benchmark.records import Cost, MetricInfo, Point, RunRecord
 from benchmark.selection import Search
 from benchmark.site.data import Board, board
 from benchmark.table import build
+from tests.made import METRICS
+from tests.made import make as any_record
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = (SCRIPT, '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "../../etc/passwd", "</script><b>", "@0", "%{x}", "a\u202eb\nc", "Nul")
 
 
-SPEC: dict[str, Any] = {
-    "suite": "toy",
-    "problem_version": 1,
-    "data": "abc",
-    "method_version": 1,
-    "hyperparameters": {},
-    "learning_rate": 1e-3,
-    "role": "eval",
-    "steps": 50,
-    "batch_size": 8,
-    "eval_every": 10,
-    "selection": "best",
-}
-METRICS = {
-    "error": MetricInfo(higher_is_better=False, low=0.0, task="a"),
-    "accuracy": MetricInfo(higher_is_better=True, low=0.0, high=1.0, task="b"),
-}
-
-
-def make(
-    test: dict[str, float] | None = None,
-    *,
-    entrant: str,
-    trained: Sequence[int] = (0, 1),
-    metrics: dict[str, MetricInfo] = METRICS,
-    tasks: Sequence[str] = ("a", "b"),
-    **fields: Any,
-) -> RunRecord:
-    """A record of task a's ``error`` and task b's ``accuracy``; other fields are the spec's, ``entrant`` naming the method too."""
-    spec = TrialSpec(**{**SPEC, "method": entrant.partition("(")[0], "entrant": entrant, **fields})
-    return RunRecord(
-        id=spec.id, spec=spec, status="ok", tasks=list(tasks), trained=list(trained), metrics=dict(metrics), test=dict(test or {})
-    )
+def make(test: Mapping[str, float] | None = None, *, entrant: str, **fields: Any) -> RunRecord:
+    """As all tests make one, of the fifty steps that :func:`curve` has."""
+    return any_record(test, **{"entrant": entrant, "steps": 50, **fields})
 
 
 def curve(seed: int, trained: Sequence[int], weights: Sequence[float] = (), cosine: float | None = None, slope: float = 1.0) -> list[Point]:

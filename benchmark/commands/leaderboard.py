@@ -299,8 +299,7 @@ def _why_empty(suite: str, records: Sequence[Evidence], search: selection.Search
         found = "all are of tuning or of adaptive searches, and a leaderboard ranks neither"
     command = f"python -m benchmark run --suite {suite}"
     if search.budget > 1:
-        how = [f" --search {search.kind}"] * (search.kind != "quasi-random") + [f" --study-seed {search.seed}"] * bool(search.seed)
-        command = f"python -m benchmark sweep --suite {suite} --budget {search.budget}{''.join(how)}"
+        command = f"python -m benchmark sweep --suite {suite} {' '.join(search.flags())}"
     count = sum(record.count for record in records)
     return f"nothing to rank of suite {suite!r}: of its {count} records {found} (make evaluation records: {command})"
 

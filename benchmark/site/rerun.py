@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 import methods
 import tasks
-from benchmark.records import RunRecord, TrialSpec, Value
-from benchmark.selection import DEFAULT, Search, pinned
+from benchmark.records import RunRecord, TrialSpec
+from benchmark.selection import Search, given, pinned
 from benchmark.views import printable
 
 AGAIN = "again"
@@ -30,24 +30,14 @@ def rerun(records: Sequence[RunRecord], search: Search) -> Rerun:
     spec = max((record.spec for record in records), key=lambda each: each.seed)
     words = ["python", "-m", "benchmark", "run", "--suite", spec.suite, "--problem", spec.problem, "--methods", spec.method]
     for name in sorted(pinned(spec)):
-        words += ["--set", f"{spec.method}.{name}={_value(spec, name)}"]
+        words += ["--set", f"{spec.method}.{name}={given(spec, name) or 'VALUE'}"]
     words += ["--seeds", str(spec.seed + 1)]
-    if search.budget > 1:  # the baselines decide with which configuration the seeds are trained
-        words += ["--budget", str(search.budget)]
-        words += ["--search", search.kind] if search.kind != "quasi-random" else []
-        words += ["--study-seed", str(search.seed)] if search.seed else []
-        words += ["--selection-rule", search.rule] if search.rule != DEFAULT else []
-    else:
-        words.append("--no-baselines")
+    # with a search the baselines decide with which configuration the seeds are trained
+    words += search.flags() or ["--no-baselines"]
     if spec.engine is not UNSET:
         words += ["--engine", str(spec.engine), "--together", str(spec.together)]
     command = shlex.join(printable(word) for word in [*words, "--results", AGAIN])
     return Rerun(command, _doubts(spec))
-
-
-def _value(spec: TrialSpec, name: str) -> Value:
-    value = spec.learning_rate if name == "learning_rate" else spec.hyperparameters.get(name, "VALUE")
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _doubts(spec: TrialSpec) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_records import make
 from test_table import run, single
 
 from benchmark.cli import main
@@ -17,6 +16,7 @@ from benchmark.records import Cost, Point, RunRecord
 from benchmark.store import Store
 from benchmark.table import build
 from benchmark.views.comparison import grid, legend, sentence
+from tests.made import make
 
 
 def study(gap: float = 0.2, seeds: int = 10, noise: float = 0.05, problems: tuple[str, ...] = ("digits", "wine")) -> list[RunRecord]:

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_records import METRICS, make
 
 from benchmark import budgets, packed, packing, selection
 from benchmark.evidence import Light, Series, singles
@@ -21,6 +20,7 @@ from benchmark.records import BadRecord, Cost, Point, RunRecord, encode
 from benchmark.status import Reader
 from benchmark.store import Store
 from benchmark.table import build
+from tests.made import METRICS, make
 
 GOOD = {"error": 0.25, "accuracy": 0.5}
 

@@ -7,12 +7,12 @@ import time
 
 import pytest
 from rich.console import Console
-from test_records import make
 
 from benchmark.executors import Fault, Job
 from benchmark.progress import StudyProgress
 from benchmark.records import Cost, Point, RunRecord
 from benchmark.standing import Scores, Standing, TimeUse
+from tests.made import make
 
 GOOD = {"error": 0.25, "accuracy": 0.5}
 KILLED = Fault("error", "worker died: signal 9 (SIGKILL)", 1.0, machine=True)

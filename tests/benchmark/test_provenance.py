@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from test_records import make
 
 from benchmark import provenance
+from tests.made import make
 
 
 def verdict(folder: Path, name: str, **fields: object) -> None:

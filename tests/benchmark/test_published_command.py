@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_records import make
 
 from benchmark import cli as command_line
 from benchmark.commands.published import meant, published
@@ -20,6 +19,7 @@ from benchmark.published.recompute import recompute
 from benchmark.published.views import Page, render
 from benchmark.records import MetricInfo, encode
 from benchmark.store import Store
+from tests.made import make
 
 TABLES = load()
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import scipy.stats
-from test_records import make
 
 from benchmark.errors import UsageError
 from benchmark.races import Arrival, Chase, arrivals, at_steps, at_time, time_to
@@ -16,6 +15,7 @@ from benchmark.records import Point, Selection
 from benchmark.runs import Group, Problem, runs_of
 from benchmark.sheet import Run
 from benchmark.views.races import grids, lines, notes
+from tests.made import make
 
 INF, NAN = math.inf, math.nan
 Curve = Sequence[tuple[int, float, float | None]]

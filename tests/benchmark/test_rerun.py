@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from test_records import make
 
 from benchmark import plan, rerun
 from benchmark.records import RunRecord
 from benchmark.selection import Search
+from tests.made import make
 
 
 def of(

@@ -6,12 +6,12 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from test_records import METRICS, make
 
 from benchmark.evidence import Series
 from benchmark.records import Cost, RunRecord
 from benchmark.runs import _one_by_one, runs_of
 from benchmark.sheet import Run, Sheet, columns
+from tests.made import METRICS, make
 
 
 def cost(train: float, method: float, memory: int | None) -> Cost:

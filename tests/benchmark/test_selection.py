@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from test_records import make
 
 import methods
 from benchmark import budgets, plan
 from benchmark.records import BadRecord, MetricInfo, Point, RunRecord, check
 from benchmark.selection import Search, choose, group, largest, shown
+from tests.made import make
 
 LOSS = "normalised_loss"
 

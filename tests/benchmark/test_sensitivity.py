@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from test_records import make
 from test_selection import BASELINE, tuned
 
 import methods
@@ -17,6 +16,7 @@ from benchmark.errors import UsageError
 from benchmark.records import Point, RunRecord
 from benchmark.sensitivity import LOSS, TEST_DELTA, VALIDATION_DELTA, panels
 from benchmark.store import Store
+from tests.made import make
 
 GRADNORM = methods.card("gradnorm")
 OWN = GRADNORM.resolve({})

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_records import make
 
 from benchmark.beacon import Beacon, key_of
 from benchmark.commands.status import status
@@ -22,6 +21,7 @@ from benchmark.records import Cost, RunRecord, TrialSpec
 from benchmark.status import SILENT, Count, Reader, State, is_alive
 from benchmark.store import Store
 from benchmark.whereabouts import Cell, Life, Plan, Underway
+from tests.made import make
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"error": 0.25, "accuracy": 0.5}

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_records import SPEC, make
 
 from benchmark.records import BadRecord, RunRecord, TrialSpec, encode
 from benchmark.store import Store, StoreError
+from tests.made import SPEC, make
 
 GOOD = {"error": 0.25, "accuracy": 0.5}
 

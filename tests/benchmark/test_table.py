@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 import pytest
-from test_records import METRICS, make
 
 from benchmark.errors import UsageError
 from benchmark.records import Cost, MetricInfo, RunRecord
 from benchmark.store import Damaged
 from benchmark.table import Row, Table, build
+from tests.made import METRICS, make
 
 
 def run(entrant: str, error: float, accuracy: float, **fields: Any) -> RunRecord:

@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 import pytest
-from test_records import make
 from test_table import run, single
 
 from benchmark.records import Cost, MetricInfo, RunRecord
@@ -17,6 +16,7 @@ from benchmark.table import Duel, Table, build
 from benchmark.views import SORTABLE, By, Format, arranged, document, markdown, printable, render, sections
 from benchmark.views.columns import COLUMNS
 from benchmark.views.text import duel, probability, size
+from tests.made import make
 
 FORMATS: tuple[Format, ...] = ("table", "md", "csv", "json")
 HOSTILE = (
