@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmark.folders import unsafe
@@ -32,11 +33,18 @@ class Report:
     """What is worth knowing, and not wrong."""
 
 
-def check(store: Store, step: Step = quiet) -> Report:
+def ignore(record: RunRecord, where: str) -> None:
+    """Looks at nothing."""
+
+
+def check(store: Store, step: Step = quiet, look: Callable[[RunRecord, str], None] = ignore) -> Report:
     """Every record is decoded: its id from its spec, its metrics against their ranges, its place, and of packed ones every column.
 
     Wrong is also a trial with two records of which neither is a failure that was run again, and a problem whose records are of several
     versions of the protocol.
+
+    Args:
+        look: is given every record that counts and can be believed, once, and its file relative to the store.
 
     Raises:
         MissingDependency: there are packed records, but pyarrow is not installed.
@@ -45,17 +53,18 @@ def check(store: Store, step: Step = quiet) -> Report:
     protocols: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     seen: set[str] = set()
 
-    def count(record: RunRecord) -> None:
+    def count(record: RunRecord, where: str) -> None:
         if record.id not in seen:
             seen.add(record.id)
             report.suites[record.spec.suite] += 1
             report.statuses[record.status] += 1
             protocols[record.spec.suite, record.spec.problem][record.spec.protocol] += 1
+            look(record, where)
 
     for path in store.loose(report.wrong):
         report.loose += 1
         try:
-            count(store.read(path))
+            count(store.read(path), store.relative(path))
         except FileNotFoundError:
             report.loose -= 1
         except BadRecord as error:
@@ -75,7 +84,7 @@ def check(store: Store, step: Step = quiet) -> Report:
                 elif record.id in seen:
                     again[_twice(store, record, record.id in loose, store.shelf.name(pack), report.wrong)] += 1
                 here.add(record.id)
-                count(record)
+                count(record, store.shelf.name(pack))
             step("packed records", report.packed, sum(map(len, index.packs)))
     report.trials = len(seen)
     report.notes += [f"{number} {what}" for what, number in sorted(again.items()) if what]

@@ -446,6 +446,45 @@ def check(results: Results = RESULTS) -> int:
     return execute(results)
 
 
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder of records.", envvar="LOSSBENCH_RESULTS")] = RESULTS,
+    sample: Annotated[str, typer.Option(metavar="K", help="Records to run again, at random; 0 trains nothing. One a row or more.")] = "",
+    whole: Annotated[bool, typer.Option("--all", help="Run every record again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those that have a verdict already.")] = False,
+    suite: Annotated[str, typer.Option(metavar="NAME", help="Only this suite.")] = "",
+    methods: Annotated[str, typer.Option(metavar="a,b,FILE.py", help="Only these methods; a file makes its methods known.")] = "",
+    seed: Annotated[str, typer.Option(metavar="N", help="Of the drawing; without, one that nobody can foresee.")] = "",
+    jobs: Jobs = "0",
+    executor: Annotated[str, typer.Option(metavar="local|inline", help="A pool of worker processes, or this process.")] = "local",
+    tolerance: Annotated[str, typer.Option(metavar="X", help="Compare losses within X, relative, and not to the last digit.")] = "",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> int:
+    """Check every record of RESULTS and run some again; the verdicts are the provenance of its rows. Exits with 1 where any fails."""
+    from benchmark.commands import flags
+    from benchmark.commands.verify import Request
+    from benchmark.commands.verify import verify as execute
+
+    request = Request(
+        results=results,
+        sample=flags.whole("--sample", sample, 0) if sample else None,
+        whole=whole,
+        again=again,
+        suite=suite,
+        methods=methods,
+        seed=flags.whole("--seed", seed, 0) if seed else None,
+        jobs=flags.whole("--jobs", jobs, 0),
+        executor=executor,
+        data_dir=data_dir,
+        offline=offline,
+        tolerance=flags.positive("--tolerance", tolerance, "number") if tolerance else None,
+        as_json=as_json,
+    )
+    return execute(request)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
     from typer.exceptions import TyperException

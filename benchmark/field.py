@@ -65,7 +65,7 @@ def one_protocol(records: Iterable[Evidence]) -> None:
         )
 
 
-def assemble(members: list[Evidence], baseline: str | None = None, verdicts: Mapping[str, provenance.Word] | None = None) -> Field:
+def assemble(members: list[Evidence], baseline: str | None = None, verdicts: provenance.Verdicts | None = None) -> Field:
     """Problem by problem.
 
     Args:

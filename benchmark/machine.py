@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def environment(device: str, method: str) -> dict[str, str]:
         "numpy": metadata.version("numpy"),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "processor": _processor(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
         "method_source": source.digest() if source else "",
@@ -43,6 +45,17 @@ def environment(device: str, method: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+@cache
+def _processor() -> str:
+    """Model of the CPU, whose libraries choose their code by it; empty where the system does not tell."""
+    try:
+        lines = _MODELS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((" ".join(line.partition(":")[2].split()) for line in lines if line.startswith("model name")), "")
+
+
+_MODELS = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 

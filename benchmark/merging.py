@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmark import provenance
 from benchmark.folders import StoreError
 from benchmark.packed import Writer, fits
 from benchmark.packing import Step, quiet
@@ -37,6 +38,8 @@ class Merged:
     replaced: int = 0
     kept: int = 0
     """Conflicts that were settled for ours."""
+    verdicts: int = 0
+    """On their records, which came along: whoever gave them is believed as much as the records."""
     conflicts: list[Conflict] = field(default_factory=list)
     """Those that nobody settled: nothing was merged then."""
     damaged: list[Damaged] = field(default_factory=list)
@@ -72,15 +75,20 @@ def merge(ours: Store, theirs: Store, prefer: Side | None = None, step: Step = q
 
 def _take(ours: Store, theirs: Store, prefer: Side | None, settled: set[str], done: Merged, step: Step) -> None:
     writer: Writer | None = None
+    verdicts, _ = provenance.read(theirs.root)
     try:
         for number, (record, packed) in enumerate(_records(theirs, []), start=1):
+            mine = _mine(ours, record)
+            if record.id in settled and prefer == "ours":
+                done.kept += 1
+                continue
+            if record.id in verdicts:
+                stands = record if mine is None or record.id in settled else mine
+                done.verdicts += provenance.carry(theirs.root, ours.root, verdicts, record, stands)
             if record.id in settled:
-                if prefer == "theirs":
-                    ours.save(record)  # loose, so that it counts
-                    done.replaced += 1
-                else:
-                    done.kept += 1
-            elif _mine(ours, record) is not None:
+                ours.save(record)  # loose, so that it counts
+                done.replaced += 1
+            elif mine is not None:
                 done.same += 1
             elif packed and fits(record):
                 writer = writer or Writer(ours.shelf.folder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +33,30 @@ def _bars(console: Console, *middle: TextColumn, after: Sequence[TextColumn] = (
     left = (TextColumn("ETA"), TimeRemainingColumn())
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), *middle, TimeElapsedColumn(), *left, *after)
     return Progress(*columns, console=console, transient=True)
+
+
+@contextmanager
+def counted(console: Console, what: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar with an ETA, and where there is no terminal a line every tenth of the way.
+
+    What it gives is called for each part, with the seconds so far.
+    """
+    bars, done = _bars(console), 0
+    bar = bars.add_task(what, total=total)
+
+    def advance(elapsed: float) -> None:
+        nonlocal done
+        done += 1
+        bars.update(bar, advance=1)
+        if not console.is_terminal and 10 * done // total > 10 * (done - 1) // total:
+            console.print(f"  {done}/{total}, {elapsed:.0f} s, ETA {elapsed / done * (total - done):.0f} s", highlight=False)
+
+    if console.is_terminal:
+        bars.start()
+    try:
+        yield advance
+    finally:
+        bars.stop()
 
 
 class PreparingProgress:

@@ -1,40 +1,66 @@
-"""Where the numbers of a row come from, and whether anybody but their author has made them again.
+"""Where the numbers of a row come from, and whether anybody has made them again.
 
-A record says where it was made. Whether to believe it is said by a verdict, which somebody else writes beside the records, one small file
-a record: ``RESULTS/verdicts/<record id>.json``, JSON and nothing else::
+A record says where it was made. Whether to believe it is said by a verdict, which ``verify`` writes beside the records, a small file each::
 
-    {"schema": 1, "record": "<record id>", "verdict": "reproduced", "by": "who or what made it again", "note": "optional, one line"}
+    RESULTS/verdicts/<record id>-<digest of the record>-<digest of what a table shows of it>-verified.json
 
-``verdict`` is ``reproduced`` or ``contradicted``. Without a file the record is self-reported.
+The name alone says it all, so that a table needs no more than a listing of one folder; what is in the file says who, how and why. The word
+is ``verified`` or ``failed``; a record without a verdict is self-reported. A verdict is on the content of a record, and not on its id: once
+a record is edited, nobody has verified it. A table that read a record as a whole asks for the first digest. Of a packed one it reads a few
+columns and asks for the second, which is of the status and the test metrics that it shows; ``verify`` always asks for the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from benchmark.evidence import Evidence
+from benchmark.evidence import Evidence, Series
+from benchmark.folders import StoreError
+from benchmark.records import RunRecord
 
 FOLDER = "verdicts"
-SCHEMA = 1
 MIXED = "mixed"
 SELF_REPORTED = "self-reported"
+NAME = re.compile(r"([0-9a-f]{20})-([0-9a-f]{20})-([0-9a-f]{20})-(verified|failed)\.json")
 
-Word = Literal["reproduced", "contradicted"]
+Word = Literal["verified", "failed"]
+WORDS: tuple[Word, ...] = ("failed", "verified")
+"""The worse first."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What came of making one record again."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of checking one record: all that the name of its file says."""
 
-    schema: int
-    record: str
-    verdict: Word
+    content: str
+    """Digest of the record, as :func:`content` gives it."""
+    shown: str
+    """Digest of what a table shows of it, as :func:`shown` gives it."""
+    word: Word
+
+
+Verdicts = Mapping[str, Sequence[Verdict]]
+"""By the record's id; several where it was changed and looked at again."""
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the file of a verdict, for people."""
+
     by: str
+    """Versions and device that it was checked on."""
+    how: str
+    """Such as ``run again: identical``."""
     note: str = ""
+    """What was wrong."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +73,7 @@ class Provenance:
     torch: str = ""
     device: str = ""
     status: str = SELF_REPORTED
-    """``self-reported``, ``reproduced``, ``contradicted``; with a count, as in ``3/80 reproduced``, where that is not true of all."""
+    """``self-reported``, ``verified``, ``failed``; with a count, as in ``verified 3/80``, where that is not true of all."""
 
     @property
     def place(self) -> str:
@@ -56,7 +82,17 @@ class Provenance:
         return ", ".join(part for part in parts if part) if any(parts) else "unknown"
 
 
-def of(records: Iterable[Evidence], verdicts: Mapping[str, Word]) -> Provenance:
+def content(record: RunRecord) -> str:
+    """Digest of a record as a whole, the clock and the place included: any edit changes it, packing does not."""
+    return hashlib.blake2b(msgspec.json.encode(record), digest_size=10).hexdigest()
+
+
+def shown(id_: str, status: str, test: Mapping[str, float]) -> str:
+    """Digest of what a table shows of a record; the trial itself is in the id."""
+    return hashlib.blake2b(msgspec.json.encode([id_, status, sorted(test.items())]), digest_size=10).hexdigest()
+
+
+def of(records: Iterable[Evidence], verdicts: Verdicts) -> Provenance:
     """The provenance of a row from the records that it is made of."""
     records = list(records)
 
@@ -64,37 +100,112 @@ def of(records: Iterable[Evidence], verdicts: Mapping[str, Word]) -> Provenance:
         found = {record.environment[name] for record in records if name in record.environment}
         return found.pop() if len(found) == 1 else MIXED if found else ""
 
-    found = [verdicts.get(id_) for record in records for id_ in record.ids] if verdicts else []
+    found = [word for record in records for word in _words(record, verdicts)] if verdicts else []
     return Provenance(common("lossbench"), common("torch"), common("device"), _status(found))
 
 
+def word(record: RunRecord, verdicts: Verdicts) -> Word | None:
+    """What the verdict on a record is that was read as a whole; None where there is none, or it is on what the record was before."""
+    given = verdicts.get(record.id)
+    digest = content(record) if given else ""
+    return _worst(each.word for each in given or () if each.content == digest)
+
+
+def _words(record: Evidence, verdicts: Verdicts) -> Iterator[Word | None]:
+    """One a record."""
+    if isinstance(record, RunRecord):
+        yield word(record, verdicts)
+        return
+    if isinstance(record, Series) and not any(id_ in verdicts for id_ in record.ids):
+        yield from [None] * record.count
+        return
+    for each in record.singles() if isinstance(record, Series) else [record]:
+        given = verdicts.get(each.id)
+        digest = shown(each.id, each.status, each.test) if given else ""
+        yield _worst(verdict.word for verdict in given or () if verdict.shown == digest)
+
+
+def _worst(words: Iterable[Word]) -> Word | None:
+    return min(words, key=WORDS.index, default=None)
+
+
 def _status(found: Sequence[Word | None]) -> str:
-    """One contradicted run outweighs any number of reproduced ones: it is what a reader must see."""
-    for word in ("contradicted", "reproduced"):
-        count = sum(each == word for each in found)
+    """One failed run outweighs any number of verified ones: it is what a reader must see."""
+    for each in WORDS:
+        count = found.count(each)
         if count:
-            return word if count == len(found) else f"{count}/{len(found)} {word}"
+            return each if count == len(found) else f"{each} {count}/{len(found)}"
     return SELF_REPORTED
 
 
-def read(results: Path) -> tuple[dict[str, Word], list[str]]:
+def read(results: Path) -> tuple[dict[str, list[Verdict]], list[str]]:
     """Verdicts by record, and what is wrong with files that are none: such a file is named, left out, and left where it is."""
-    found: dict[str, Word] = {}
+    found: dict[str, list[Verdict]] = {}
     wrong: list[str] = []
-    for path in sorted((results / FOLDER).glob("*.json")):
-        where = f"{FOLDER}/{path.name}"
-        try:
-            verdict = msgspec.json.decode(path.read_bytes(), type=Verdict)
-        except OSError as error:
-            wrong.append(f"{where}: cannot be read: {error.strerror}")
-            continue
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            wrong.append(f"{where}: not a verdict: {error}")
-            continue
-        if verdict.schema != SCHEMA:
-            wrong.append(f"{where}: schema {verdict.schema}, but this LossBench reads schema {SCHEMA}: update LossBench")
-        elif verdict.record != path.stem:
-            wrong.append(f"{where}: it is about record {verdict.record}, and a file is named by its record")
-        else:
-            found[verdict.record] = verdict.verdict
+    try:
+        names = sorted(os.listdir(results / FOLDER))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, []
+    except OSError as error:
+        return {}, [f"{FOLDER}: cannot be listed: {error.strerror}"]
+    for name in names:
+        parts = NAME.fullmatch(name)
+        if parts is not None:
+            found.setdefault(parts[1], []).append(Verdict(parts[2], parts[3], "failed" if parts[4] == "failed" else "verified"))
+        elif not name.startswith("."):
+            wrong.append(
+                f"{FOLDER}/{name}: not a verdict: expected ID-CONTENT-SHOWN-verified.json or ...-failed.json, as verify writes them"
+            )
     return found, wrong
+
+
+def path_of(results: Path, id_: str, verdict: Verdict) -> Path:
+    return results / FOLDER / f"{id_}-{verdict.content}-{verdict.shown}-{verdict.word}.json"
+
+
+def on(record: RunRecord, found: Word) -> Verdict:
+    """The verdict that a record as it is now would have."""
+    return Verdict(content(record), shown(record.id, record.status, record.test), found)
+
+
+def write(results: Path, record: RunRecord, found: Word, why: Why, before: Sequence[Verdict] = ()) -> Path:
+    """Writes the verdict on a record, whole or not at all, in place of those ``before`` on a record of that id.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    verdict = on(record, found)
+    path = path_of(results, record.id, verdict)
+    temporary = path.with_name(f".{record.id}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(why), indent=1) + b"\n")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        for other in before:
+            if other != verdict:
+                path_of(results, record.id, other).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def carry(theirs: Path, ours: Path, known: Verdicts, record: RunRecord, kept: RunRecord) -> bool:
+    """Takes a verdict on ``record`` along with it, as one on ``kept``: what stands here for it, the same but for the clock and the place.
+
+    Whether there was one to take. A verdict that is here already stays.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    found = word(record, known)
+    if found is None or any(path_of(ours, kept.id, on(kept, each)).exists() for each in WORDS):
+        return False
+    try:
+        why = msgspec.json.decode(path_of(theirs, record.id, on(record, found)).read_bytes(), type=Why)
+    except (OSError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False  # gone meanwhile, or it does not say why it was given
+    write(ours, kept, found, why)
+    return True

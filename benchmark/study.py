@@ -148,7 +148,7 @@ def stage(
         for watcher in watchers:
             watcher.started(job)
 
-    jobs = jobs_of(todo, study, device)
+    jobs = jobs_of(todo, study.sources, study.where, device)
     for attempt in range(1, retries + 2):
         lost: list[Job] = []
         for outcome in executor.run(jobs, started):
@@ -189,13 +189,13 @@ def name_of(specs: Sequence[TrialSpec]) -> str:
     return f"{first.entrant} on {first.problem}, " + (f"trial {first.trial}" if first.role == "tune" else seeds)
 
 
-def jobs_of(todo: Sequence[TrialSpec], study: Study, device: str) -> list[Job]:
+def jobs_of(todo: Sequence[TrialSpec], sources: tuple[str, ...], where: tasks.Locations, device: str) -> list[Job]:
     """One job a trial; one for the trials of a block of seeds that are trained together, where the first of them stands."""
     blocks: dict[str, list[TrialSpec]] = {}
     for spec in todo:
         together = spec.together if isinstance(spec.together, int) else 1
         blocks.setdefault(msgspec.structs.replace(spec, seed=spec.seed // together * together).id, []).append(spec)
-    return [Job(tuple(specs), device, sources_of(specs[0], study.sources), study.where) for specs in blocks.values()]
+    return [Job(tuple(specs), device, sources_of(specs[0], sources), where) for specs in blocks.values()]
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:

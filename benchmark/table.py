@@ -19,7 +19,7 @@ from benchmark import scoring
 from benchmark.board import Cell, Duel, Estimate, Row, Table
 from benchmark.evidence import Evidence
 from benchmark.field import Field, assemble, evaluations
-from benchmark.provenance import Word
+from benchmark.provenance import Verdicts
 from benchmark.scoring import Score, estimate
 from benchmark.sheet import columns
 from benchmark.store import Damaged
@@ -35,7 +35,7 @@ def build(
     suite: str | None = None,
     *,
     baseline: str | None = None,
-    verdicts: Mapping[str, Word] | None = None,
+    verdicts: Verdicts | None = None,
     damaged: Sequence[Damaged] = (),
     confidence: float = 0.95,
     draws: int = 2000,

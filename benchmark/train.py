@@ -174,10 +174,8 @@ class Run:
         return score, self._finite(metrics, "validation")
 
     def _score(self, losses: Sequence[float], priors: Sequence[float]) -> float:
-        """Mean over the trained tasks of the loss in units of the best constant prediction (as it is where a problem has none)."""
         assert self.balancer is not None  # created before the first step
-        ratios = [losses[t] / priors[t] if priors[t] > 0 else losses[t] for t in self.balancer.tasks]
-        return sum(ratios) / len(ratios)
+        return score_of(losses, priors, self.balancer.tasks)
 
     def _relevant(self, metrics: dict[str, float]) -> dict[str, float]:
         """The metrics of the trained tasks, and those of the whole problem if all of it was trained."""
@@ -192,6 +190,12 @@ class Run:
             if not math.isfinite(value):
                 raise Diverged(f"step {self.steps}: {split} metric {key} is {value}")
         return metrics
+
+
+def score_of(losses: Sequence[float], priors: Sequence[float], trained: Sequence[int]) -> float:
+    """Mean over the trained tasks of the loss in units of the best constant prediction (as it is where a problem has none)."""
+    ratios = [losses[t] / priors[t] if priors[t] > 0 else losses[t] for t in trained]
+    return sum(ratios) / len(ratios)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -20,7 +20,7 @@ from benchmark.errors import UsageError
 from benchmark.evidence import Evidence
 from benchmark.field import assemble, evaluations, one_protocol
 from benchmark.heap import uncollected
-from benchmark.provenance import Word
+from benchmark.provenance import Verdicts
 from benchmark.store import Damaged, Scan, Store, Survey
 from benchmark.table import Table, build
 from benchmark.views import SORTABLE, Format, Section, arranged, document, printable, races, sections, show
@@ -212,7 +212,7 @@ def _wanted(request: Request) -> str:
     return kind if request.study_seed is None else f"{kind} with study seed {request.study_seed}"
 
 
-def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Damaged], verdicts: Mapping[str, Word]) -> list[Section]:
+def _sections(request: Request, chosen: Sequence[Chosen], damaged: Sequence[Damaged], verdicts: Verdicts) -> list[Section]:
     """What is shown, a section a suite, or one of all suites."""
 
     def made(records: Iterable[Evidence], notes: Sequence[str] = (), of: Sequence[Chosen] = ()) -> Table:

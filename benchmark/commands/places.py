@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
+from benchmark import executors
 from benchmark.errors import UsageError
 from benchmark.executors import Resources
 from benchmark.executors.cluster import reach
@@ -51,7 +51,7 @@ def resources(wishes: Wishes) -> Resources:
     if (wishes.gpus_per_trial or 0) > 1 and wishes.gpus_per_trial != int(wishes.gpus_per_trial or 0):
         raise UsageError(f"--gpus-per-trial is {wishes.gpus_per_trial:g}; expected a part of one GPU, such as 0.25, or whole ones")
     return Resources(
-        jobs=wishes.jobs or (_cores() if wishes.address is None else None),
+        jobs=wishes.jobs or (executors.cores() if wishes.address is None else None),
         timeout=wishes.timeout,
         cpus_per_trial=wishes.cpus_per_trial or 1.0,
         gpus_per_trial=wishes.gpus_per_trial or 0.0,
@@ -85,7 +85,3 @@ def _check_address(address: str) -> None:
     fits = host and colon and "/" not in host and port.isascii() and port.isdecimal() and 0 < int(port) < 2**16
     if address != "auto" and not fits:
         raise UsageError(f"--address is {address!r}; expected auto, or HOST:PORT of the head as in 10.0.0.1:6379")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))

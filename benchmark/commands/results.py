@@ -35,7 +35,7 @@ def pack(results: Path) -> None:
     from benchmark import packing
 
     store = Store(results)
-    with _progress() as step:
+    with progress() as step:
         done = packing.pack(store, step)
     _skipped(done.left)
     if not done.records and not done.known:
@@ -59,7 +59,7 @@ def unpack(results: Path) -> None:
     from benchmark import packing
 
     store = Store(results)
-    with _progress() as step:
+    with progress() as step:
         done = packing.unpack(store, step)
     _skipped(done.left)
     if not done.records and not done.known and not done.left:
@@ -81,7 +81,7 @@ def merge(results: Path, other: Path, prefer: str) -> int:
     theirs = Store(other)
     if not other.is_dir() or not (next(theirs.loose([]), None) or theirs.shelf.names()):
         raise UsageError(f"{other.resolve()} has no records: expected a folder of results, with records/ or packed/ in it")
-    with _progress() as step:
+    with progress() as step:
         done = merging.merge(Store(results), theirs, cast(Literal["ours", "theirs"] | None, prefer or None), step)
     _skipped(done.damaged)
     if done.conflicts:
@@ -95,6 +95,8 @@ def merge(results: Path, other: Path, prefer: str) -> int:
         return 2
     settled = f", {done.replaced:,} replaced by theirs" * bool(done.replaced) + f", {done.kept:,} kept against theirs" * bool(done.kept)
     print(f"merged {other} into {results}: {done.added:,} records added, {done.same:,} were there already{settled}")
+    if done.verdicts:
+        print(f"{done.verdicts:,} verdicts came with them; look again yourself: python -m benchmark verify {results} --again")
     return 0
 
 
@@ -106,7 +108,7 @@ def check(results: Path) -> int:
     """
     from benchmark import checking
 
-    with _progress() as step:
+    with progress() as step:
         report = checking.check(Store(results), step)
     if not report.loose and not report.files and not report.wrong:
         raise UsageError(f"{results.resolve()} has no records (make some: python -m benchmark run)")
@@ -139,7 +141,7 @@ def _list(head: str, lines: list[str]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Step]:
+def progress() -> Iterator[Step]:
     """A bar for each thing that is done, in a terminal only."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -123,6 +124,11 @@ _EXECUTORS = {
     "ray": "benchmark.executors.ray:RayExecutor",
 }
 """Dotted paths rather than classes: an executor's dependencies are imported when it is chosen."""
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def names() -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.errors import UsageError
+from benchmark.provenance import on
 from benchmark.records import Cost, MetricInfo, RunRecord
 from benchmark.store import Damaged
 from benchmark.table import Row, Table, build
@@ -464,10 +465,13 @@ def test_a_row_says_where_its_records_were_made() -> None:
 
 def test_a_verdict_on_the_records_is_the_status_of_the_row() -> None:
     records = [run("x", 1.0, 0.8, seed=seed) for seed in range(3)]
-    one, two, three = (record.id for record in records)
-    assert row(build(records, verdicts={one: "reproduced"}), "x").provenance.status == "1/3 reproduced"
-    assert row(build(records, verdicts=dict.fromkeys((one, two, three), "reproduced")), "x").provenance.status == "reproduced"
-    assert row(build(records, verdicts={one: "reproduced", two: "contradicted"}), "x").provenance.status == "1/3 contradicted"
+    good, bad = ({record.id: [on(record, word)] for record in records} for word in ("verified", "failed"))
+    first, second, _ = good
+    assert row(build(records, verdicts={first: good[first]}), "x").provenance.status == "verified 1/3"
+    assert row(build(records, verdicts=good), "x").provenance.status == "verified"
+    assert row(build(records, verdicts=good | {second: bad[second]}), "x").provenance.status == "failed 1/3"
+    edited = [run("x", 1.5, 0.8, seed=seed) for seed in range(3)]
+    assert row(build(edited, verdicts=good), "x").provenance.status == "self-reported"
 
 
 def test_costs_of_different_devices_are_mentioned() -> None:

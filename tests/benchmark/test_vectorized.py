@@ -305,7 +305,7 @@ def test_priorities_on_a_whole_jacobian_are_refused() -> None:
 def test_trials_of_one_block_are_one_job_and_tuning_trials_are_alone() -> None:
     whole = Study(suite=tasks.suite("smoke"), entrants=(), budget=1, sources=(), fingerprints={})
     todo = [*stacked((9, 0, 11, 3), 5), spec(seed=0), *stacked((1,), 5, method="rlw"), *stacked((1,), 5)]
-    found = [[each.seed for each in job.specs] for job in study.jobs_of(todo, whole, "cpu")]
+    found = [[each.seed for each in job.specs] for job in study.jobs_of(todo, whole.sources, whole.where, "cpu")]
     assert found == [[9], [0, 3, 1], [11], [0], [1]]
 
 

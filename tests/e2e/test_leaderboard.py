@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmark import cli
+from benchmark import cli, provenance
 from benchmark.records import Cost, Point, RunRecord
 from benchmark.store import Store
 from tests.benchmark.test_records import make
@@ -371,14 +371,12 @@ def test_a_record_from_a_newer_schema_is_named_with_the_remedy(tmp_path: Path, c
 def test_a_verdict_is_read_and_a_broken_one_named(tmp_path: Path, capsys: Capture) -> None:
     records = study("mgda", "equal", seeds=2)
     folder = kept(tmp_path, records)
-    (folder / "verdicts").mkdir()
     for record in (record for record in records if record.spec.entrant == "mgda"):
-        verdict = {"schema": 1, "record": record.id, "verdict": "reproduced", "by": "verify on another machine"}
-        (folder / "verdicts" / f"{record.id}.json").write_text(json.dumps(verdict), encoding="utf-8")
+        provenance.write(folder, record, "verified", provenance.Why(by="another machine", how="run again: identical"))
     (folder / "verdicts" / "x.json").write_text("{", encoding="utf-8")
     out, err = shown(folder, capsys, "--format", "csv")
     status = {line["entrant"]: line["status"] for line in csv.DictReader(io.StringIO(out))}
-    assert status == {"single_task": "self-reported", "mgda": "reproduced", "equal": "self-reported"}
+    assert status == {"single_task": "self-reported", "mgda": "verified", "equal": "self-reported"}
     assert len(err.splitlines()) == 1
     assert "verdicts/x.json: not a verdict" in err
 

@@ -1,0 +1,218 @@
+"""What verification is made of, on made records: the comparison of another platform, the drawing, copies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import tasks
+from benchmark.records import Cost, Point, RunRecord
+from benchmark.store import Store
+from benchmark.verification import Examined, Row
+from benchmark.verification_again import draw
+from benchmark.verification_compare import Spread, exactly, loosely, scattered
+from benchmark.verification_copies import Copies
+from benchmark.verification_here import Here
+from benchmark.verification_record import contradictions
+from tests.made import make
+
+
+def record(seed: int = 0, **fields: Any) -> RunRecord:
+    """A record of 100 steps that contradicts nothing."""
+    curve = [
+        Point(
+            step=step,
+            train_losses=[1.0 / step, 2.0 + seed],
+            validation_losses=[0.5, 0.25],
+            weights=[0.5, 0.5],
+            score=1.0 / step,
+            seconds=step,
+        )
+        for step in range(10, 101, 10)
+    ]
+    cost = Cost(train=60.0, method=40.0, evaluation=1.0, steps=100, backward_passes=100)
+    values = {"error": 0.5 + 0.01 * seed, "accuracy": 0.75}
+    made = make(values, seed=seed, cost=cost, **fields)
+    return msgspec.structs.replace(made, curve=curve, selected_step=100, validation=values)
+
+
+def shifted(one: RunRecord, by: float) -> RunRecord:
+    """All losses off by a factor."""
+    curve = [
+        msgspec.structs.replace(point, train_losses=[value and value * (1 + by) for value in point.train_losses]) for point in one.curve
+    ]
+    return msgspec.structs.replace(one, curve=curve)
+
+
+def spreads(deviation: float | None) -> dict[str, Spread]:
+    spread = Spread()
+    for value in (0.5 - (deviation or 0), 0.5, 0.5 + (deviation or 0)) if deviation is not None else (0.5,):
+        spread.add(value)
+    return {"error": spread}
+
+
+def test_a_record_that_is_in_order_contradicts_nothing() -> None:
+    assert list(contradictions(record())) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"selected_step": 50}, "the rule 'best' picks step 100"),
+        ({"curve": []}, "its curve has points at steps ; expected 10, 20, ..., 100 (10)"),
+        ({"validation": {}}, "it finished, but has no validation metrics"),
+        ({"test": {"error": 1.0}}, "test and validation metrics differ in accuracy"),
+        ({"trained": [0, 2]}, "it trained tasks [0, 2] of 2"),
+        ({"cost": Cost(train=60.0, method=40.0, evaluation=1.0, steps=90, backward_passes=100)}, "it finished, but did 90 steps of 100"),
+        ({"cost": Cost(train=60.0, method=40.0, evaluation=1.0, steps=100, backward_passes=99)}, "99 backward passes in 100 steps"),
+        ({"cost": Cost(train=60.0, method=41.0, evaluation=1.0, steps=100, backward_passes=100)}, "train and method took 101.0 s"),
+        ({"cost": Cost(train=160.0, method=-60.0, evaluation=1.0, steps=100, backward_passes=100)}, "cost.method is -60.0 s"),
+        ({"cost": None}, "it finished, but has no cost"),
+        ({"curve": record().curve[:3], "status": "diverged", "selected_step": 40}, "selected step 40 is not on its curve"),
+    ],
+)
+def test_a_contradiction_is_said(fields: dict[str, Any], said: str) -> None:
+    assert said in "; ".join(contradictions(msgspec.structs.replace(record(), **fields)))
+
+
+def test_a_run_that_failed_half_way_is_no_contradiction() -> None:
+    cost = Cost(train=60.0, method=40.0, evaluation=1.0, steps=34, backward_passes=34)
+    broken = msgspec.structs.replace(record(), status="diverged", curve=record().curve[:3], selected_step=30, test={}, cost=cost)
+    assert list(contradictions(broken)) == []
+
+
+def test_a_row_called_after_another_value_than_it_ran_with_is_said() -> None:
+    odd = record(entrant="equal(alpha=2.0)", hyperparameters={"alpha": 1.0})
+    assert "its row is called equal(alpha=2.0), but it ran with alpha=1.0" in list(contradictions(odd))
+
+
+def test_times_and_places_do_not_count_and_every_digit_does() -> None:
+    one = record()
+    other = msgspec.structs.replace(one, environment={"torch": "9"}, cost=msgspec.structs.replace(one.cost, train=1.0, peak_memory=3))
+    assert exactly(one, other).result == "identical"
+    found = exactly(one, shifted(one, 1e-15))
+    assert found.result == "off"
+    assert found.words.startswith("train_losses[0] at step 10 0.1 in the record, 0.1")
+
+
+def test_what_older_records_do_not_say_is_not_asked_of_them() -> None:
+    one = record()
+    told = [msgspec.structs.replace(point, metrics={"error": 0.5}, cosine=0.1, conflicts=0.0) for point in one.curve]
+    assert exactly(one, msgspec.structs.replace(one, curve=told)).result == "identical"
+    assert exactly(msgspec.structs.replace(one, curve=told), one).result == "off"
+
+
+@pytest.mark.parametrize(
+    ("by", "error", "deviation", "result"),
+    [
+        (0.0, 0.5, None, "identical"),
+        (1e-6, 0.5, None, "within"),
+        (0.05, 0.5, 0.1, "off"),
+        (1e-6, 0.6, 0.1, "within"),
+        (1e-6, 1.0, 0.1, "off"),
+        (1e-6, 0.6, None, "unclear"),
+    ],
+)
+def test_elsewhere_the_beginning_is_compared_tightly_and_the_end_with_the_seeds(
+    by: float, error: float, deviation: float | None, result: str
+) -> None:
+    one = record()
+    values = {"error": error, "accuracy": 0.75}
+    other = msgspec.structs.replace(shifted(one, by), test=values, validation=values)
+    assert loosely(one, other, spreads(deviation)).result == result
+
+
+def test_elsewhere_a_number_that_no_rounding_changes_has_to_be_the_same() -> None:
+    one = record()
+    assert one.cost is not None
+    other = msgspec.structs.replace(one, cost=msgspec.structs.replace(one.cost, backward_passes=300))
+    assert loosely(one, other, {}).result == "off"
+    diverged = msgspec.structs.replace(one, status="diverged", message="step 3: losses are [nan]")
+    assert loosely(one, diverged, {}).result == "unclear"
+    assert exactly(one, diverged).result == "off"
+    assert exactly(one, msgspec.structs.replace(one, status="error", message="no such package")).result == "unclear"
+
+
+def test_an_edit_is_not_scattered_and_another_platform_is() -> None:
+    one = record()
+    curve = [*one.curve[:-1], msgspec.structs.replace(one.curve[-1], train_losses=[3.0, 4.0])]
+    assert not scattered(one, msgspec.structs.replace(one, curve=curve))
+    every = [
+        msgspec.structs.replace(
+            point,
+            **{name: [value * (1 + 1e-7) for value in getattr(point, name)] for name in ("train_losses", "validation_losses", "weights")},
+        )
+        for point in one.curve
+    ]
+    assert scattered(one, msgspec.structs.replace(one, curve=every))
+
+
+def examined(folder: Path, records: list[RunRecord]) -> Examined:
+    here = Here(tasks.Locations())
+    found = Examined(Store(folder), here, {}, Copies(here))
+    for each in records:
+        found.look(each, "")
+        found.entries[each.id].obstacle = ""
+    found.condemned.clear()  # no training made these
+    return found
+
+
+def test_every_row_and_problem_has_its_turn_and_a_seed_repeats(tmp_path: Path) -> None:
+    records = [
+        record(seed, entrant=entrant, problem=problem)
+        for seed in range(6)
+        for entrant in ("equal", "rlw")
+        for problem in ("digits", "wine")
+    ]
+    found = examined(tmp_path, records)
+    found.suspects.clear()
+    found.copies.coinciding.clear()
+    drawn = draw(found, 4, seed=3)
+    assert draw(found, 4, seed=3) == drawn
+    assert any(draw(found, 4, seed=seed) != drawn for seed in range(4, 8))
+    assert Counter((found.entries[id_].row[1], found.entries[id_].problem) for id_ in drawn) == {
+        (entrant, problem): 1 for entrant in ("equal", "rlw") for problem in ("digits", "wine")
+    }
+    rows: set[Row] = {found.entries[id_].row for id_ in draw(found, 2, seed=0)}
+    assert len(rows) == 2
+    assert len(draw(found, None, seed=0)) == 2, "at least one a row, and each of these took long"
+    assert len(draw(found, 100, seed=0)) == len(records)
+    assert draw(found, 0, seed=0) == []
+    for id_ in drawn:
+        found.entries[id_].word = "verified"
+    assert not set(draw(found, 100, seed=0)) & set(drawn)
+    assert set(draw(found, 100, seed=0, again=True)) >= set(drawn)
+
+
+def test_seeds_that_end_alike_are_copies_and_others_are_not(tmp_path: Path) -> None:
+    found = examined(tmp_path, [record(seed) for seed in range(3)])
+    assert found.suspicions() == {}
+    twin = msgspec.structs.replace(record(3), curve=record(1).curve)
+    found = examined(tmp_path, [record(0), record(1), twin])
+    assert found.suspicions().keys() == {record(1).id, twin.id}
+    assert "losses equal those of seed 1" in found.suspicions()[twin.id]
+
+
+def test_entrants_that_coincide_are_said_unless_a_card_says_so(tmp_path: Path) -> None:
+    twins = [record(0), record(0, entrant="rlw")]
+    others = [
+        shifted(record(seed, entrant=entrant), 0.1 * seed + 0.01 * len(entrant)) for seed in (1, 2, 3) for entrant in ("equal", "rlw")
+    ]
+    found = examined(tmp_path, [*others, *twins])
+    assert list(found.copies.coinciding) == [("toy", "equal", "rlw")]
+    assert found.suspicions() == {}, "methods may coincide on a problem: only running them again tells"
+    assert set(draw(found, 2, seed=0)) == {each.id for each in twins}, "so they come first"
+
+
+def test_the_first_step_does_not_depend_on_the_method(tmp_path: Path) -> None:
+    def begun(entrant: str, loss: float) -> RunRecord:
+        one = record(0, entrant=entrant, eval_every=1, steps=1)
+        return msgspec.structs.replace(one, curve=[msgspec.structs.replace(one.curve[0], step=1, train_losses=[loss, 2.0])])
+
+    assert examined(tmp_path, [begun("equal", 1.0), begun("rlw", 1.0)]).suspicions() == {}
+    found = examined(tmp_path, [begun("equal", 1.0), begun("rlw", 1.5)]).suspicions()
+    assert "a is 1.5 in the first step, but 1.0 under equal" in found[begun("rlw", 1.5).id]
