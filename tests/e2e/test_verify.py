@@ -329,14 +329,14 @@ def test_another_platform_is_compared_loosely(results: Path, verify: Verify) -> 
     assert "within the tolerance of another platform (torch 2.12.0, here" in verdict.read_text(encoding="utf-8")
     moved = on_curve(record, 0, train_losses=[value and value * 1.05 for value in record.curve[0].train_losses])
     put(results, msgspec.structs.replace(moved, environment=elsewhere))
-    code, found = verify(results, "--all", methods="equal")
+    _, found = verify(results, "--all", methods="equal")
     assert "at the first point, where 0.01 relative is allowed" in words(found, record.id)
 
 
 def test_verdicts_go_where_their_records_go(results: Path, verify: Verify, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verify(results, "--all", methods="equal")
     assert called("results", "pack", "--results", results) == 0
-    code, found = verify(results, "--all", methods="equal")
+    _, found = verify(results, "--all", methods="equal")
     assert (found["rows"][0]["again"], found["rows"][0]["verified"]) == (0, 6)
     status = statuses(results, capsys)  # of packed records a few columns are read
     assert (status["equal"], status["rlw"]) == ("verified", "self-reported")
