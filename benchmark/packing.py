@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmark import provenance
 from benchmark.folders import StoreError
 from benchmark.packed import BadPack, Packed, Writer, fits, needed, order
 from benchmark.records import BadRecord, RunRecord
@@ -72,8 +73,11 @@ def pack(store: Store, step: Step = quiet) -> Done:
         written, known = _write(store, paths, writer, done, step)
         writer.close()
         _verify(writer.temporary, written, step)
+        void = _void(store, paths)
         if written:
             done.path = writer.finish()
+        for path in void:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write {store.shelf.folder}: {error.strerror or error}") from error
     finally:
@@ -115,6 +119,19 @@ def _write(store: Store, paths: list[Path], writer: Writer, done: Done, step: St
             written.append(loose)
         step("packing", len(written) + len(known), len(paths))
     return written, known
+
+
+def _void(store: Store, paths: list[Path]) -> list[Path]:
+    """Verdicts on what loose records were before they were changed: of a packed record a table looks at a part of it alone."""
+    verdicts, _ = provenance.read(store.root)
+    found = []
+    for path in (path for path in paths if path.stem in verdicts):
+        try:
+            now = provenance.content(store.read(path))
+        except (FileNotFoundError, BadRecord):
+            continue
+        found += [provenance.path_of(store.root, path.stem, each) for each in verdicts[path.stem] if each.content != now]
+    return found
 
 
 def _is_packed(store: Store, record: RunRecord, digest: bytes) -> bool:

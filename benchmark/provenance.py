@@ -4,10 +4,11 @@ A record says where it was made. Whether to believe it is said by a verdict, whi
 
     RESULTS/verdicts/<record id>-<digest of the record>-<digest of what a table shows of it>-verified.json
 
-The name alone says it all, so that a table needs no more than a listing of one folder; what is in the file says who, how and why. The word
-is ``verified`` or ``failed``; a record without a verdict is self-reported. A verdict is on the content of a record, and not on its id: once
-a record is edited, nobody has verified it. A table that read a record as a whole asks for the first digest. Of a packed one it reads a few
-columns and asks for the second, which is of the status and the test metrics that it shows; ``verify`` always asks for the first.
+The name alone says it all, so that a table needs no more than a listing of one folder; what is in the file says who, how and why. The
+word is ``verified`` or ``failed``; a record without a verdict is self-reported. A verdict is on the content of a record, and not on its
+id: once a record is edited, nobody has verified it. A table that read a record as a whole asks for the first digest. Of a packed one it
+reads a few columns and asks for the second, which is of the status and the test metrics that it shows; ``verify`` always asks for the
+first, and packing a record that was changed takes away the verdict on what it was.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from benchmark.store import Store
 from benchmark.verification_compare import Spread
 from benchmark.verification_copies import Alike, Copies
 from benchmark.verification_here import PLACE, Here
-from benchmark.verification_record import contradictions
+from benchmark.verification_record import contradictions, nonsense
 
 CHECKED = "checked: it contradicts itself, or the code and the data that it names"
 """How a record fails that was not run again."""
@@ -42,6 +42,8 @@ class Entry:
     """Of a verdict on it as it is."""
     obstacle: str = ""
     """Why it cannot be run again here."""
+    checked: bool = True
+    """Whether code and data are here to check it against."""
     again: bool = False
     """Whether it was run again in this call."""
 
@@ -74,6 +76,8 @@ class Examined:
     """Records of methods that are not what they were."""
     failed: dict[str, str] = field(default_factory=dict)
     """What was wrong with a record when it was run again, now or by an earlier call; by id."""
+    within: list[str] = field(default_factory=list)
+    """Records that were run again in this call and are the same within a tolerance alone."""
     edited: list[str] = field(default_factory=list)
     """Records with a verdict on what they were before."""
     spreads: dict[bytes, dict[str, Spread]] = field(default_factory=dict)
@@ -91,12 +95,14 @@ class Examined:
         configuration = hashlib.blake2b(msgspec.json.encode(msgspec.structs.replace(spec, seed=0)), digest_size=12).digest()
         seconds = cost.train + cost.method + cost.evaluation if cost is not None else 0.0
         entry = self.entries[record.id] = Entry(row, configuration, spec.problem, seconds, obstacle=self.here.obstacle(record))
+        entry.checked = self.here.knows(spec)
         if record.environment:
             self.places[row][tuple(record.environment.get(name, "") for name in ("lossbench", *PLACE))] += 1
-        wrong = [*contradictions(record), *self.here.contradictions(record)]
+        sound = not any(nonsense(record))
+        wrong = [*contradictions(record), *(self.here.contradictions(record) if sound else [])]
         if wrong:
             self.condemned[record.id] = "; ".join(wrong)
-        for alike in self.copies.look(record):
+        for alike in self.copies.look(record) if sound else []:
             self.suspects[alike.id] = alike
             self.suspects.setdefault(alike.other, Alike(alike.other, alike.id, f"record {alike.id} looks like this one: {alike.message}"))
         if self.here.changed(record):

@@ -157,6 +157,8 @@ def _judge(found: Examined, record: RunRecord, compared: Compared, device: str) 
     else:
         found.failed.pop(record.id, None)
     entry.word = word
+    if compared.result == "within":
+        found.within.append(record.id)
     differ = found.here.differences(record, device)
     how = {"identical": "run again: identical", "within": "run again: within the tolerance of another platform"}.get(
         compared.result, "run again: not the same"

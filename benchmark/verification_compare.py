@@ -7,6 +7,7 @@ switched off, again with two threads, and three of them with ten seeds in one pa
 differences grow, as training is chaotic: in the end losses differ by up to 70 %, while no test metric is further off than 2.6 standard
 deviations of what other seeds give. So elsewhere a first point within ``EARLY`` steps has to agree within ``TOLERANCE``, and each metric
 at the end within ``SPREAD`` standard deviations over the row's seeds, or ``TOLERANCE`` where that is more.
+Of pairs of records that differ in their seed alone, 36 of 4,680 in that folder pass for each other by these rules, all of them of one toy.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def loosely(record: RunRecord, again: RunRecord, spreads: Mapping[str, Spread], 
 
 
 def scattered(record: RunRecord, again: RunRecord) -> bool:
-    """Whether two curves differ nearly everywhere, as on two platforms: an edit changes some numbers and leaves the others."""
-    pairs = [(a, b) for one, two in zip(record.curve, again.curve, strict=False) for _, a, b in _point(one, two) if a]
-    return bool(pairs) and sum(a == b for a, b in pairs) < len(pairs) / 2
+    """Whether two curves differ at most of their points, as on two platforms: an edit changes some numbers and leaves the others."""
+    points = [any(a != b for _, a, b in _point(one, two)) for one, two in zip(record.curve, again.curve, strict=False)]
+    return sum(points) > len(points) / 2
 
 
 def _end(record: RunRecord) -> str:

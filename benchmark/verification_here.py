@@ -15,7 +15,7 @@ from benchmark.plan import UNIVERSAL
 from benchmark.records import PROTOCOL, RunRecord, TrialSpec
 from benchmark.selection import pinned
 from benchmark.train import score_of
-from benchmark.trial import one_thread
+from benchmark.trial import one_line, one_thread
 
 PROCESSOR = "processor"
 PLACE = ("system", "cpu", PROCESSOR, "device", "torch", "numpy", "python", "threads")
@@ -32,7 +32,7 @@ class Here:
 
     where: tasks.Locations
     _data: dict[str, str | tasks.TaskError] = field(default_factory=dict)
-    _priors: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+    _priors: dict[tuple[str, int], tuple[float, ...] | str] = field(default_factory=dict)
     _cards: dict[str, methods.Card | str] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _places: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -60,10 +60,10 @@ class Here:
         return ""
 
     def lacks_problem(self, spec: TrialSpec) -> str:
-        known = tasks.problems()
-        if spec.problem not in known:
-            return f"problem {spec.problem!r} is not known here"
-        problem = known[spec.problem]
+        try:
+            problem = tasks.problem(spec.problem)
+        except tasks.TaskError as error:
+            return f"its problem is not here: {error}"
         if problem.card.version != spec.problem_version:
             return f"it is of {spec.problem} version {spec.problem_version}, and here is version {problem.card.version}"
         data = self._fingerprint(spec.problem)
@@ -72,6 +72,10 @@ class Here:
         if data != spec.data and not problem.embedded:
             return f"the data of {spec.problem} here are others ({data}, recorded {spec.data})"
         return ""
+
+    def knows(self, spec: TrialSpec) -> bool:
+        """Whether code and data are here at the versions that a spec names."""
+        return spec.protocol == PROTOCOL and not self.lacks_method(spec) and not self.lacks_problem(spec)
 
     def contradictions(self, record: RunRecord) -> Iterator[str]:
         """What a record says that the code and the data of now, at the versions that it names, deny."""
@@ -95,13 +99,16 @@ class Here:
         return recorded != self._digests[name]
 
     def alike(self, a: TrialSpec, seed: int) -> bool | None:
-        """Whether a problem is the same for two seeds: initial weights and first batch; None where its data are not here."""
+        """Whether a problem is the same for two seeds, in initial weights and first batch; None where that cannot be told here."""
         if self.lacks_problem(a):
             return None
         with one_thread(), torch.random.fork_rng(devices=[]):
-            sessions = [tasks.problem(a.problem).open(each, a.batch_size, "cpu", self.where) for each in (a.seed, seed)]
-            weights = [[*session.model.state_dict().values()] for session in sessions]
-            losses = [session.losses(session.batch(0))[0] for session in sessions]
+            try:
+                sessions = [tasks.problem(a.problem).open(each, a.batch_size, "cpu", self.where) for each in (a.seed, seed)]
+                weights = [[*session.model.state_dict().values()] for session in sessions]
+                losses = [session.losses(session.batch(0))[0] for session in sessions]
+            except Exception:  # noqa: BLE001 - a spec from anywhere, and a problem from anywhere: then nobody can tell
+                return None
         pairs = [*zip(*weights, strict=True), *zip(*losses, strict=True)]
         return all(torch.equal(first, second) for first, second in pairs)
 
@@ -144,6 +151,9 @@ class Here:
         """Every score on the curve follows from the losses and the seed's data, to the last digit on the platform of the record."""
         spec = record.spec
         priors = self._priors_of(spec)
+        if isinstance(priors, str):
+            yield f"its problem cannot be opened for it: {priors}"
+            return
         exact = not self.differences(record, "cpu")
         for point in record.curve:
             losses = [value for value in point.validation_losses if value is not None]
@@ -156,11 +166,15 @@ class Here:
                 )
                 return
 
-    def _priors_of(self, spec: TrialSpec) -> tuple[float, ...]:
+    def _priors_of(self, spec: TrialSpec) -> tuple[float, ...] | str:
+        """Losses of the best constant on the data of a seed, or why they cannot be had."""
         key = spec.problem, spec.seed
         if key not in self._priors:
             with one_thread(), torch.random.fork_rng(devices=[]):
-                self._priors[key] = tasks.problem(spec.problem).open(spec.seed, spec.batch_size, "cpu", self.where).prior_losses
+                try:
+                    self._priors[key] = tasks.problem(spec.problem).open(spec.seed, spec.batch_size, "cpu", self.where).prior_losses
+                except Exception as error:  # noqa: BLE001 - a spec from anywhere: whatever the problem makes of it is what to say of it
+                    self._priors[key] = one_line(error)
         return self._priors[key]
 
     def _fingerprint(self, name: str) -> str | tasks.TaskError:

@@ -9,15 +9,43 @@ from itertools import pairwise
 from benchmark.records import FINISHED, Point, RunRecord
 from benchmark.selection import pinned
 
+LARGEST = 2**31 - 1
+"""Of a whole number that the command line takes."""
+
 
 def contradictions(record: RunRecord) -> Iterator[str]:
     """One line for each thing in which a record contradicts itself; what :func:`benchmark.records.check` asks for is not asked again."""
+    impossible = list(nonsense(record))
+    if impossible:
+        yield from impossible
+        return
     yield from _label(record)
     yield from _steps(record)
-    yield from _lengths(record)
     yield from _times(record)
     yield from _selected(record)
     yield from _measured(record)
+
+
+def nonsense(record: RunRecord) -> Iterator[str]:
+    """One line for each number that no trial can have: records come from anywhere, and nothing is computed from such."""
+    spec = record.spec
+    for name, least in (("seed", 0), ("steps", 1), ("batch_size", 1), ("eval_every", 1), ("trial", 0)):
+        value = getattr(spec, name)
+        if not least <= value <= LARGEST:
+            yield f"{name} is {value}; expected {least} to {LARGEST}"
+    count = len(record.tasks)
+    if sorted(set(record.trained)) != record.trained or not set(record.trained) <= set(range(count)):
+        yield f"it trained tasks {record.trained} of {count}"
+    if record.status in FINISHED and not record.trained:
+        yield "it finished, but trained no task"
+    for point in record.curve:
+        for what, values, allowed in (
+            ("train_losses", point.train_losses, {count}),
+            ("validation_losses", point.validation_losses, {count}),
+            ("weights", point.weights, {0, count}),
+        ):
+            if len(values) not in allowed:
+                yield f"{len(values)} {what} at step {point.step}; expected {count}, one a task"
 
 
 def _label(record: RunRecord) -> Iterator[str]:
@@ -32,11 +60,12 @@ def _label(record: RunRecord) -> Iterator[str]:
 def _steps(record: RunRecord) -> Iterator[str]:
     """The curve has the points that the spec asks for, and the cost the steps and passes."""
     spec, steps = record.spec, [point.step for point in record.curve]
-    due = [*range(spec.eval_every, spec.steps, spec.eval_every), spec.steps]
-    if record.status in FINISHED and steps != due:
-        yield f"it finished, but its curve has points at steps {_few(steps)}; expected {_few(due)}"
-    elif steps != due[: len(steps)]:
-        yield f"its curve has points at steps {_few(steps)}; expected the first of {_few(due)}"
+    points = -(-spec.steps // spec.eval_every)
+    due = [min(spec.eval_every * (1 + index), spec.steps) for index in range(min(points, len(steps)))]
+    if steps != due or (record.status in FINISHED and len(steps) < points):
+        ends = "it finished, but " * (record.status in FINISHED)
+        expected = f"expected {points}, one every {spec.eval_every} steps to step {spec.steps}"
+        yield f"{ends}its curve has points at steps {_few(steps)}; {expected}"
     if record.cost is None:
         if record.status in FINISHED:
             yield "it finished, but has no cost"
@@ -50,21 +79,6 @@ def _steps(record: RunRecord) -> Iterator[str]:
         yield f"{record.cost.backward_passes} backward passes in {done} steps; expected one a step or more"
     if sum(record.cost.paths.values()) > max(record.cost.backward_passes, done):
         yield f"task gradients were taken {sum(record.cost.paths.values())} times in {done} steps"
-
-
-def _lengths(record: RunRecord) -> Iterator[str]:
-    """Every list is one value a task."""
-    count = len(record.tasks)
-    if sorted(set(record.trained)) != record.trained or not set(record.trained) <= set(range(count)):
-        yield f"it trained tasks {record.trained} of {count}"
-    for point in record.curve:
-        for name, values, allowed in (
-            ("train_losses", point.train_losses, {count}),
-            ("validation_losses", point.validation_losses, {count}),
-            ("weights", point.weights, {0, count}),
-        ):
-            if len(values) not in allowed:
-                yield f"{len(values)} {name} at step {point.step}; expected {count}, one a task"
 
 
 def _times(record: RunRecord) -> Iterator[str]:
@@ -131,4 +145,6 @@ def _as_on_curve(record: RunRecord, point: Point) -> Iterator[str]:
 
 
 def _few(steps: list[int]) -> str:
+    if not steps:
+        return "(none)"
     return ", ".join(map(str, steps)) if len(steps) <= 4 else f"{steps[0]}, {steps[1]}, ..., {steps[-1]} ({len(steps)})"

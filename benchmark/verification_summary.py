@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from benchmark.verification import Changed, Examined
+from benchmark.verification_compare import SPREAD, TOLERANCE
 
 
 @dataclass(slots=True)
@@ -16,7 +17,7 @@ class Line:
     entrant: str
     records: int = 0
     checked: int = 0
-    """Of them, those whose invariants could be asked for with the code and the data of now."""
+    """Of them, those whose method, problem and data are here at the versions that they name; of others only what they say of themselves."""
     again: int = 0
     """Run again in this call."""
     verified: int = 0
@@ -57,7 +58,7 @@ def summarise(found: Examined) -> Summary:
     for id_, entry in found.entries.items():
         line = rows.setdefault(entry.row, Line(*entry.row))
         line.records += 1
-        line.checked += 1
+        line.checked += entry.checked
         line.again += entry.again
         line.failed += id_ in wrong
         line.verified += entry.word == "verified" and id_ not in wrong
@@ -67,6 +68,13 @@ def summarise(found: Examined) -> Summary:
     failures = [Failure(each.path, "", each.reason) for each in found.damaged]
     failures += [Failure(id_, "/".join(found.entries[id_].row), message) for id_, message in wrong.items()]
     notes = list(found.notes)
+    if found.within:
+        some = ", ".join(found.within[:4]) + (", ..." if len(found.within) > 4 else "")
+        notes.append(
+            f"{len(found.within):,} of the records run again agree within a tolerance, not to the last digit: another platform made them, "
+            f"or --tolerance was given. Allowed are {TOLERANCE:g} relative (or what was given) at the first point, and {SPREAD:g} standard "
+            f"deviations over seeds for the metrics at the end ({some})"
+        )
     for source, ids in found.changed.items():
         message, settled = _changed(found, source, ids)
         if settled:

@@ -63,7 +63,7 @@ def test_a_record_that_is_in_order_contradicts_nothing() -> None:
     ("fields", "said"),
     [
         ({"selected_step": 50}, "the rule 'best' picks step 100"),
-        ({"curve": []}, "its curve has points at steps ; expected 10, 20, ..., 100 (10)"),
+        ({"curve": []}, "its curve has points at steps (none); expected 10, one every 10 steps to step 100"),
         ({"validation": {}}, "it finished, but has no validation metrics"),
         ({"test": {"error": 1.0}}, "test and validation metrics differ in accuracy"),
         ({"trained": [0, 2]}, "it trained tasks [0, 2] of 2"),
@@ -216,3 +216,26 @@ def test_the_first_step_does_not_depend_on_the_method(tmp_path: Path) -> None:
     assert examined(tmp_path, [begun("equal", 1.0), begun("rlw", 1.0)]).suspicions() == {}
     found = examined(tmp_path, [begun("equal", 1.0), begun("rlw", 1.5)]).suspicions()
     assert "a is 1.5 in the first step, but 1.0 under equal" in found[begun("rlw", 1.5).id]
+
+
+@pytest.mark.parametrize("fields", [{"steps": 10**12}, {"eval_every": 0}, {"batch_size": -1}, {"seed": -1}, {"steps": 0}])
+def test_numbers_that_no_trial_has_are_said_and_nothing_is_computed_from_them(tmp_path: Path, fields: dict[str, Any]) -> None:
+    one = record()
+    spec = msgspec.structs.replace(one.spec, **fields)
+    found = Examined(Store(tmp_path), here := Here(tasks.Locations()), {}, Copies(here))
+    found.look(msgspec.structs.replace(one, spec=spec, id=spec.id), "")
+    [(name, value)] = fields.items()
+    assert found.condemned[spec.id].startswith(f"{name} is {value}; expected ")
+
+
+def test_long_curves_that_are_not_there_are_not_listed() -> None:
+    spec = msgspec.structs.replace(record().spec, steps=2**31 - 1, eval_every=1)
+    assert "expected 2147483647, one every 1 steps" in "; ".join(contradictions(msgspec.structs.replace(record(), spec=spec, id=spec.id)))
+
+
+def test_lists_of_another_length_are_said_and_go_no_further(tmp_path: Path) -> None:
+    one = record()
+    short = msgspec.structs.replace(one, curve=[msgspec.structs.replace(point, train_losses=[1.0]) for point in one.curve], trained=[0, 1])
+    found = Examined(Store(tmp_path), here := Here(tasks.Locations()), {}, Copies(here))
+    found.look(short, "")
+    assert "1 train_losses at step 10; expected 2, one a task" in found.condemned[one.id]

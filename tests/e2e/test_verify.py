@@ -325,6 +325,7 @@ def test_another_platform_is_compared_loosely(results: Path, verify: Verify) -> 
     code, found = verify(results, "--all", methods="equal")
     assert code == 0
     assert any("which differ in torch 2.12.0, " in note for note in found["notes"])
+    assert any("1 of the records run again agree within a tolerance" in note for note in found["notes"])
     [verdict] = (results / "verdicts").glob(f"{record.id}-*.json")
     assert "within the tolerance of another platform (torch 2.12.0, here" in verdict.read_text(encoding="utf-8")
     moved = on_curve(record, 0, train_losses=[value and value * 1.05 for value in record.curve[0].train_losses])
@@ -349,6 +350,14 @@ def test_verdicts_go_where_their_records_go(results: Path, verify: Verify, tmp_p
     assert called("results", "unpack", "--results", tmp_path / "ours") == 0
     _, found = verify(tmp_path / "ours", "--sample", "0", methods="equal")
     assert found["rows"][0]["verified"] == 6
+
+
+def test_an_edited_record_is_not_verified_by_packing_it(results: Path, verify: Verify, capsys: pytest.CaptureFixture[str]) -> None:
+    verify(results, "--all", methods="equal")
+    put(results, edited_weight(one(results, "equal")))
+    assert statuses(results, capsys)["equal"] == "verified 5/6"
+    assert called("results", "pack", "--results", results) == 0
+    assert statuses(results, capsys)["equal"] == "verified 5/6"
 
 
 @pytest.mark.parametrize(
