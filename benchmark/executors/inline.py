@@ -14,7 +14,8 @@ class InlineExecutor:
     """Runs every job where it is called.
 
     The resources are accepted and have no effect: a process cannot safely interrupt its own trial, so a trial that hangs
-    hangs the caller and one that crashes takes it along. Use ``local`` for either. Ctrl-C passes through.
+    hangs the caller and one that crashes takes it along. A user's method file is not confined either: it can do whatever you can, edit
+    records included. Use ``local`` for all of these. Ctrl-C passes through.
     """
 
     def __init__(self, *, resources: Resources, work: str) -> None:

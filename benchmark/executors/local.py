@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,11 @@ from types import TracebackType
 from typing import Self
 
 from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources, Started
+from benchmark.executors.confined import Cage
 from benchmark.executors.process import Gone, WorkerProcess
 from benchmark.executors.work import judge
 from benchmark.executors.worker import Broken, Ready, Received
+from benchmark.sandbox.memory import share
 
 LOST_STARTS = 3
 """Workers, for each that there may be, that may be lost one after another before they are ready: killed with the fork server, say. More
@@ -32,13 +35,17 @@ PAUSES = (0.05, 0.5)
 class LocalExecutor:
     """Up to ``jobs`` trials at once, each in a process with one torch thread. Workers stay warm from one ``run`` to the next.
 
-    A trial that takes longer than ``timeout`` seconds is killed; a worker that dies costs its own trial only; both are replaced. So is
-    a worker that ran a user's method file: whatever that code left behind (a default dtype, a forked child) must not reach other trials.
+    A trial that takes longer than ``timeout`` seconds is killed; a worker that dies costs its own trial only; both are replaced. A user's
+    method file is run in a confined child of a worker that has run nothing else (:mod:`benchmark.executors.confined`): whatever that code
+    leaves behind (a default dtype, a forked child) does not reach other trials.
     Whatever ends a ``run`` early, Ctrl-C included, kills the trials under way; idle workers stay until ``close`` or the program's end.
     """
 
-    def __init__(self, *, resources: Resources, work: str) -> None:
+    def __init__(self, *, resources: Resources, work: str, parts: float | None = None) -> None:
+        """``parts``: into how many the memory of the machine is shared out among users' files; by default as many as there are jobs."""
         self._size = resources.jobs or 1
+        self._memory = share(parts or self._size)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._timeout = resources.timeout
         self._work = work
         self._workers: list[WorkerProcess] = []
@@ -75,6 +82,9 @@ class LocalExecutor:
         atexit.unregister(self.close)
         self._running = False
         self._dismiss(list(self._workers))
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,12 +103,21 @@ class LocalExecutor:
 
     def _hired(self) -> WorkerProcess:
         """A new worker. A fork server that was just killed refuses connections until it is buried; then there is another."""
+        cage = self._cage()
         for pause in PAUSES:
             try:
-                return WorkerProcess(self._work)
+                return WorkerProcess(self._work, cage)
             except ExecutorError:
                 time.sleep(pause)
-        return WorkerProcess(self._work)
+        return WorkerProcess(self._work, cage)
+
+    def _cage(self) -> Cage:
+        if self._scratch is None:
+            try:
+                self._scratch = tempfile.TemporaryDirectory(prefix="lossbench-jobs-", ignore_cleanup_errors=True)
+            except OSError as error:
+                raise ExecutorError(f"no temporary folder for users' files: {error.strerror}; make room, or set TMPDIR") from error
+        return Cage(self._scratch.name, self._memory)
 
     def _dismiss(self, workers: Sequence[WorkerProcess]) -> None:
         """Kills those that are busy, lets the idle ones leave, and waits for all of them."""
@@ -111,8 +130,11 @@ class LocalExecutor:
             worker.bury()
 
     def _assign(self, queue: deque[Job], started: Started | None) -> None:
-        for worker in self._workers:
+        for worker in list(self._workers):
             if queue and worker.ready and worker.job is None:
+                if queue[0].sources and worker.used:
+                    self._dismiss([worker])  # what a trial leaves in its process (threads, a GPU) a confined child could not live with
+                    continue
                 job = queue.popleft()
                 worker.assign(job, self._timeout)
                 if started is not None:
@@ -154,12 +176,12 @@ class LocalExecutor:
 def _spoilt(outcome: Outcome) -> bool:
     """Whether the worker must not run another trial.
 
-    A user's code may have changed anything in its process, or left a child that answers for it. And a CUDA context does not recover from
-    a fault in a kernel: every later trial in that process would fail too.
+    A CUDA context does not recover from a fault in a kernel: every later trial in that process would fail too. A user's files ran in a
+    process of their own.
     """
     job = outcome.job
     failed = outcome.fault is not None or any(record.status in ("error", "oom") for record in outcome.records)
-    return bool(job.sources) or (failed and job.device != "cpu")
+    return failed and job.device != "cpu" and not job.sources
 
 
 def _seconds_until(deadline: float) -> float | None:

@@ -10,16 +10,18 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from typing import Literal
 
 import msgspec
 
 from benchmark.executors import ExecutorError, Job, preload
+from benchmark.executors.confined import Cage
 from benchmark.executors.worker import Received, Reply, main
 
 START_LIMIT = 180.0
@@ -47,7 +49,7 @@ class Gone:
 class WorkerProcess:
     """One worker: starting until it is ``ready``, then busy while it has a ``job`` (received once ``started``), else idle."""
 
-    def __init__(self, work: str) -> None:
+    def __init__(self, work: str, cage: Cage) -> None:
         """Starts the process. The first one in a program takes some seconds, for the fork server's imports; the next ones milliseconds.
 
         Raises:
@@ -56,25 +58,20 @@ class WorkerProcess:
         self.ready = False
         self.job: Job | None = None
         self.started = False
+        self.used = False
+        """Whether it has run a job itself."""
         self._since = time.monotonic()
         self._deadline = self._since + START_LIMIT
-        context = multiprocessing.get_context("forkserver")
         try:
             self._output = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process: _release closes it)
         except OSError as error:
             raise ExecutorError(f"no temporary file for a worker's output: {error.strerror}; make room, or set TMPDIR") from error
-        self.connection, theirs = context.Pipe()
+        self.connection, theirs = multiprocessing.Pipe()
         # A Connection is how multiprocessing passes an open file on to a process that is not a child of this one.
         output = Connection(os.dup(self._output.fileno()), readable=False)
-        # Not daemonic: a daemonic process may not have children, and a DataLoader wants some.
-        self.process = context.Process(target=main, args=(theirs, output, work), name="lossbench-worker", daemon=False)
+        self.process = new_process(main, (theirs, output, work, msgspec.msgpack.encode(cage)))
         try:
-            _ensure_server(work)
-            with _no_main(), _no_interrupt():  # between starting a process and telling it what to do, which it would complain about
-                self.process.start()
-        except (EOFError, OSError) as error:
-            self._release()
-            raise ExecutorError(f"the fork server does not answer ({error!r}): see above for what it printed") from error
+            start(self.process, work)
         except BaseException:
             self._release()  # also tells a process that the fork server may still start to leave
             raise
@@ -97,6 +94,7 @@ class WorkerProcess:
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send_bytes(msgspec.msgpack.encode(job))
         self.job = job
+        self.used |= not job.sources
         self.started = False
         self._since = time.monotonic()
         self._deadline = math.inf if timeout is None else self._since + timeout
@@ -124,8 +122,12 @@ class WorkerProcess:
         return None
 
     def kill(self) -> None:
-        """SIGKILL, which no trial can ignore. Does not wait."""
-        self.process.kill()
+        """SIGKILL, which no trial can ignore. Does not wait.
+
+        A worker with a confined child is left to end when its connection is closed: it kills all that its child has started first.
+        """
+        if self.job is None or not self.job.sources:
+            self.process.kill()
 
     def hang_up(self) -> None:
         """Closes the connection, at which an idle worker leaves. Does not wait."""
@@ -151,6 +153,25 @@ class WorkerProcess:
         tail = os.pread(file, 400, max(0, size - 400)).decode(errors="replace")
         lines = [line.strip() for line in tail.splitlines() if line.strip()]
         return f"; last output: {lines[-1]}" if lines else ""
+
+
+def new_process(target: Callable[..., None], arguments: tuple[object, ...]) -> ForkServerProcess:
+    """To be started by :func:`start`. Not daemonic: a daemonic process may not have children, and some need them."""
+    return multiprocessing.get_context("forkserver").Process(target=target, args=arguments, name="lossbench-worker", daemon=False)
+
+
+def start(process: ForkServerProcess, work: str) -> None:
+    """Starts a process from the fork server, and that server if need be, with what ``work`` imports.
+
+    Raises:
+        ExecutorError: the fork server does not answer.
+    """
+    try:
+        _ensure_server(work)
+        with _no_main(), _no_interrupt():  # between starting a process and telling it what to do, which it would complain about
+            process.start()
+    except (EOFError, OSError) as error:
+        raise ExecutorError(f"the fork server does not answer ({error!r}): see above for what it printed") from error
 
 
 def _epitaph(code: int | None) -> str:

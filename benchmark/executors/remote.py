@@ -10,6 +10,7 @@ import atexit
 import dataclasses
 import functools
 import hashlib
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from benchmark import records
 from benchmark.executors import ExecutorError, Fault, Job, Outcome, Resources
+from benchmark.executors.confined import file_of
 from benchmark.executors.local import LocalExecutor
 from benchmark.executors.work import Done, judge
 from tasks.locations import default_cache
@@ -67,7 +69,7 @@ def versions() -> dict[str, str]:
 
 def pack(job: Job) -> bytes:
     """A job with the files it names."""
-    files = {source: _file(source).read_bytes() for source in job.sources if _file(source).is_file()}
+    files = {source: file_of(source).read_bytes() for source in job.sources if file_of(source).is_file()}
     return msgspec.msgpack.encode(Parcel(job, files))
 
 
@@ -100,7 +102,7 @@ def _answer(terms: Terms, parcel: bytes) -> Answer:
 @functools.lru_cache(maxsize=1)
 def _pool(work: str, resources: Resources) -> LocalExecutor:
     """The one worker of this process, started with its first job."""
-    return LocalExecutor(resources=resources, work=work)
+    return LocalExecutor(resources=resources, work=work, parts=(os.cpu_count() or 1) / resources.cpus_per_trial)
 
 
 def _at_home(sent: Parcel) -> Job:
@@ -111,14 +113,9 @@ def _at_home(sent: Parcel) -> Job:
     return replace(job, sources=sources, where=where)
 
 
-def _file(source: str) -> Path:
-    """Of ``FILE.py`` or ``FILE.py:OBJECT``."""
-    return Path(source.rpartition(":")[0] if ".py:" in source else source)
-
-
 def _kept(source: str, content: bytes) -> str:
     """The source under a path of this node: where the driver has it if it is the same file, else a copy under its own name."""
-    path = _file(source)
+    path = file_of(source)
     with suppress(OSError):
         if path.read_bytes() == content:
             return source

@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -36,6 +36,16 @@ class Raised(msgspec.Struct, frozen=True, tag=True):
     seconds: float
     memory: bool = False
     """It was a MemoryError."""
+
+
+class Lost(msgspec.Struct, frozen=True, tag=True):
+    """The process that ran the work was ended, or ended itself, before there was anything to return."""
+
+    status: Literal["timeout", "oom", "error"]
+    message: str
+    seconds: float
+    machine: bool = False
+    """As of :class:`benchmark.executors.Fault`."""
 
 
 def resolve(work: str) -> Work:
@@ -71,8 +81,10 @@ def attempt(function: Work, job: Job) -> Done | Raised:
     return Done(encoded, time.monotonic() - start)
 
 
-def judge(job: Job, reply: Done | Raised) -> Outcome:
+def judge(job: Job, reply: Done | Raised | Lost) -> Outcome:
     """What came of the job, the records checked."""
+    if isinstance(reply, Lost):
+        return Outcome(job, fault=Fault(reply.status, reply.message, reply.seconds, reply.machine))
     if isinstance(reply, Raised):
         return Outcome(job, fault=Fault("oom" if reply.memory else "error", reply.message, reply.seconds))
     try:

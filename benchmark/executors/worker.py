@@ -2,6 +2,9 @@
 
 Standard output and error of a worker go to a file that holds what the current job wrote. The progress display stays intact; the last line
 is quoted if the worker dies, the rest is dropped. To watch a trial print, run it ``inline``.
+
+A job with a user's files is not run in the worker but in a confined child of it (:mod:`benchmark.sandbox`): the worker has loaded nothing
+foreign, and says what became of it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from benchmark.executors import Job
-from benchmark.executors.work import Done, Raised, Work, attempt, one_line, resolve
+from benchmark.executors.confined import Cage, confined
+from benchmark.executors.work import Done, Lost, Raised, Work, attempt, one_line, resolve
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -34,13 +38,13 @@ class Broken(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Reply = Ready | Broken | Received | Done | Raised
+Reply = Ready | Broken | Received | Done | Raised | Lost
 
 
-def main(connection: Connection, output: Connection, work: str) -> None:
+def main(connection: Connection, output: Connection, work: str, cage: bytes) -> None:
     """Receives ``Job``s, sends ``Reply``s; returns when the driver closes the connection or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole foreground group; the driver decides what it means
-    threading.Thread(target=_leave_with_driver, args=(connection,), daemon=True).start()
+    watched = False
     _redirect(output)
     try:
         try:
@@ -54,7 +58,14 @@ def main(connection: Connection, output: Connection, work: str) -> None:
             connection.send_bytes(msgspec.msgpack.encode(Received()))
             _forget_output()
             job = msgspec.msgpack.decode(message, type=Job)
-            connection.send_bytes(msgspec.msgpack.encode(attempt(function, job)))
+            if job.sources:
+                reply = confined(function, job, msgspec.msgpack.decode(cage, type=Cage), _ends(connection))
+            else:
+                if not watched:  # not before: who starts a confined child must have no other thread
+                    threading.Thread(target=_leave_with_driver, args=(connection,), daemon=True).start()
+                    watched = True
+                reply = attempt(function, job)
+            connection.send_bytes(msgspec.msgpack.encode(reply))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver hung up
 
@@ -76,6 +87,13 @@ def _redirect(output: Connection) -> None:
 def _forget_output() -> None:
     os.ftruncate(2, 0)
     os.lseek(2, 0, os.SEEK_SET)
+
+
+def _ends(connection: Connection) -> list[int]:
+    """What closes when nobody waits for this worker any more."""
+    driver = multiprocessing.parent_process()
+    sentinel = driver.sentinel if driver is not None else None
+    return [connection.fileno(), *([sentinel] if isinstance(sentinel, int) else [])]
 
 
 def _leave_with_driver(connection: Connection) -> None:

@@ -18,9 +18,11 @@ from methods.foreign import source
 from tests.e2e.conftest import Cli
 
 MINE = """
+import contextlib
 from pathlib import Path
 import torch
-Path(__file__).with_suffix(".ran").touch()
+with contextlib.suppress(PermissionError):  # where it is confined
+    Path(__file__).with_suffix(".ran").touch()
 
 def total(losses, power=1.0):
     return losses.sum() ** power

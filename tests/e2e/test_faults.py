@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,8 +16,10 @@ from scripts.kill_study import Range, shoot
 from tests.e2e.conftest import TINY, Cli
 
 STUMBLES = """
+import fcntl
 import os
 import signal
+import time
 from pathlib import Path
 
 import methods
@@ -23,11 +29,37 @@ import methods
 class Stumbles(methods.LossMethod):
     def objective(self, losses):
         here = Path(__file__).with_suffix(".fell")
-        if not here.exists():
-            here.touch()
+        if not here.exists():  # it cannot write that itself: it only holds a lock, and waits until somebody does
+            with open(__file__) as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                while not here.exists():
+                    time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         return losses.sum()
 """
+
+
+@contextmanager
+def tripwire(mine: Path) -> Iterator[None]:
+    """Inside, whoever holds a lock on the file makes ``.fell`` appear beside it."""
+    over = threading.Event()
+
+    def watch() -> None:
+        with mine.open() as file:
+            while not over.wait(0.005):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(file, fcntl.LOCK_UN)
+                except BlockingIOError:
+                    mine.with_suffix(".fell").touch()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_trial_whose_worker_is_killed_is_run_again_as_often_as_asked(cli: Cli, tiny: Path, tmp_path: Path) -> None:
@@ -39,12 +71,14 @@ def test_a_trial_whose_worker_is_killed_is_run_again_as_often_as_asked(cli: Cli,
         (record,) = Store(tmp_path / name).scan().records
         return record
 
-    assert cli(*command, tmp_path / "disturbed", "--retries", 0).returncode == 0
+    with tripwire(mine):
+        assert cli(*command, tmp_path / "disturbed", "--retries", 0).returncode == 0
     lost = only_record("disturbed")
     assert (lost.status, lost.message) == ("error", "worker died: signal 9 (SIGKILL); out of memory?")
 
     mine.with_suffix(".fell").unlink()
-    retried = cli(*command, tmp_path / "disturbed", "--retry", "failed")
+    with tripwire(mine):
+        retried = cli(*command, tmp_path / "disturbed", "--retry", "failed")
     assert "to run again: stumbles on wine, seed 0: worker died" in retried.stderr
     assert "1 trials run, 0 already recorded, 0 failed" in retried.stderr
 
