@@ -139,7 +139,8 @@ def _compared(found: Examined, record: RunRecord, again: RunRecord, device: str,
         return loosely(record, again, spreads, TOLERANCE)
     compared = exactly(record, again)
     if compared.result == "off" and PROCESSOR not in record.environment and scattered(record, again):
-        return loosely(record, again, spreads, TOLERANCE)  # made on another processor, it seems, which it does not tell
+        elsewhere = loosely(record, again, spreads, TOLERANCE)  # made on another processor, it seems, which it does not tell
+        return compared if elsewhere.result == "off" else elsewhere
     return compared
 
 

@@ -49,6 +49,7 @@ def test_help_takes_under_0_3_s_of_cpu() -> None:
         (["show", "gradnorm"], HEAVY),
         (["show", "wine"], HEAVY),
         (["status", "--help"], HEAVY),
+        (["verify", "--help"], HEAVY),
         (["run", "--suite", "smoke", "--dry-run"], ("torch", "ray", "wandb", "datasets")),
         (["run", "--suite", "smoke", "--dry-run", "--methods", "sklearn.metrics:log_loss"], ("torch", "sklearn.metrics")),
         (["show", "torch.nn.functional:softplus"], HEAVY),

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from benchmark import provenance
+from benchmark import provenance, verification_again
 from benchmark.records import RunRecord, TrialSpec, encode
 from benchmark.store import Store
-from tests.e2e.conftest import TINY, Cli, as_between_programs
+from tests.e2e.conftest import TINY, Cli, as_between_programs, start_fork_server
 from tests.e2e.test_results import called
 
 SEEDS = 3
@@ -378,6 +378,31 @@ def test_a_mistake_is_one_line(results: Path, cli: Cli, arguments: tuple[str, ..
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (results / "verdicts").exists()
+
+
+def test_a_pool_of_workers_runs_them_as_well_and_says_how_far_it_is(results: Path, cli: Cli) -> None:
+    start_fork_server()
+    done = cli("verify", results, "--sample", "2", "--methods", "equal", "--jobs", "1")
+    assert done.returncode == 0
+    assert "2/2, " in done.stderr
+    assert "nothing failed; 2 of 6 records are verified" in done.stdout
+    assert "another call goes on with what has no verdict yet" in done.stdout
+
+
+def test_what_was_done_before_an_interrupt_is_kept(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, judged = verification_again._judge, []
+
+    def interrupted(*given: Any) -> None:
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        judge(*given)
+        judged.append(given)
+
+    monkeypatch.setattr(verification_again, "_judge", interrupted)
+    arguments = ["verify", results, "--all", "--methods", "equal", "--executor", "inline"]
+    assert called(*arguments) == 130
+    known, wrong = provenance.read(results)
+    assert (len(known), wrong) == (2, [])
 
 
 def test_nothing_of_a_record_reaches_the_terminal_as_it_is(results: Path, cli: Cli) -> None:
