@@ -16,7 +16,7 @@ ZERO_ROW = {
     "cr_mogm": "stops",  # its default base is mgda
     "cagrad": "counts",  # g_0 is the mean over all tasks
     **dict.fromkeys(
-        ("gradnorm", "excess_mtl", "moco", "modo"), "keeps its weight"
+        ("gradnorm", "moco", "modo"), "keeps its weight"
     ),  # T weights of a fixed sum; gradnorm's drive the heads too
 }
 """What a task whose gradient is zero is expected to do, where it is not as if it were absent."""
