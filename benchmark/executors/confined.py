@@ -19,8 +19,8 @@ from benchmark.sandbox import Limits, Send
 from benchmark.sandbox.guard import guarded
 from methods.foreign import text
 
-PROCESSES = 32
-"""At once: torch.compile runs compilers, a method might run a solver."""
+PROGRAMS = 32
+"""At once, where something is compiled: by the vectorized engine, or for a GPU."""
 FILE_SIZE = 1 << 30
 """Bytes of any file."""
 
@@ -41,7 +41,8 @@ def confined(function: Work, job: Job, cage: Cage, ends: Sequence[int]) -> Done 
         ends: files whose other end closes when nobody waits any more: the child is killed then.
     """
     replies: list[bytes] = []
-    limits = Limits(memory=cage.memory, processes=PROCESSES, file_size=FILE_SIZE, local_sockets=job.device != "cpu")
+    compiles = job.spec.engine == "vectorized" or job.device != "cpu"
+    limits = Limits(memory=cage.memory, processes=PROGRAMS if compiles else 0, file_size=FILE_SIZE, local_sockets=job.device != "cpu")
     readable = [Path(job.where.cache), *([Path(job.where.data)] if job.where.data else []), *map(place_of, job.sources)]
     compiled = _cache(job, cage) if job.spec.engine == "vectorized" else None
 

@@ -41,7 +41,7 @@ class Limits:
     Attributes:
         seconds: on the clock; infinite where somebody else looks at it.
         memory: bytes of all its processes together, and of data in each; None for no limit.
-        processes: besides the first one, at once; 0 forbids to start any, programs included.
+        processes: programs that may run besides it at once, such as a compiler; 0 forbids any. It can never copy itself (``fork``).
         file_size: bytes of any file it writes.
         local_sockets: whether it may open Unix sockets, which drivers of a GPU may want.
     """

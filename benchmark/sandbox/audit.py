@@ -23,7 +23,8 @@ KINDS = {
 """The check that a trespass is of, by its first word."""
 
 _CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod", "os.chown", "os.link", "os.symlink", "os.utime")
-_STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
+_STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn")
+_FORKS = ("os.fork", "os.forkpty")
 
 
 def kind(trespass: str) -> str:
@@ -36,7 +37,7 @@ def watch(readable: Sequence[Path], writable: Sequence[Path], tell: Callable[[st
 
     Args:
         tell: given one line. It must not raise.
-        processes: whether starting one is allowed.
+        processes: whether starting a program is allowed.
     """
     inside = tuple(os.path.realpath(path) for path in writable)
     visible = (*(os.path.realpath(path) for path in readable), *inside)
@@ -74,6 +75,8 @@ def _trespass(event: str, arguments: tuple[Any, ...], visible: tuple[str, ...], 
         return f"changed {outside[0]} ({event})" if outside else ""
     if event in _STARTS:
         return "" if processes else f"started a process ({event}{_words(arguments[:2])})"
+    if event in _FORKS:
+        return f"started a process ({event})"
     if event in ("socket.connect", "socket.bind", "socket.sendto"):
         return f"connected to {arguments[-1]!r} ({event})"
     if event == "socket.__new__":

@@ -158,7 +158,7 @@ class _Run:
             self._family, self._looked = _family(self.child), time.monotonic()
         family = self._family
         if len(family) - 1 > self.limits.processes:
-            self.end = "killed", f"had started {len(family) - 1} processes, more than the {self.limits.processes} allowed: killed"
+            self.end = "killed", f"had {len(family) - 1} processes running, more than the {self.limits.processes} allowed: killed"
         elif self.limits.memory is not None and sum(map(_resident, family)) > self.limits.memory:
             taken = sum(map(_share, family))
             if taken > self.limits.memory:

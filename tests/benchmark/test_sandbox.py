@@ -130,15 +130,26 @@ def test_the_scratch_folder_can_be_written_and_is_gone_afterwards() -> None:
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        ("while True: os.fork()", "killed"),
-        ("for _ in range(2):\n  if os.fork() == 0:\n    os.setsid(); os.fork(); time.sleep(99)", "ok"),
+        ("while True: subprocess.Popen(['sleep', '99'])", "killed"),
+        ("for _ in range(2): subprocess.Popen(['sleep', '99'], start_new_session=True)", "ok"),
     ],
 )
-def test_children_of_children_die_with_it(code: str, status: str) -> None:
-    found, heard = ended("import os, time\nsend(str(os.getpid()).encode())\n" + code, processes=4, seconds=20.0)
+def test_programs_that_may_be_started_are_counted_and_die_with_it(code: str, status: str) -> None:
+    found, heard = ended("import os, subprocess\nsend(str(os.getpid()).encode())\n" + code, processes=4, seconds=20.0)
     assert found.status == status
     assert ("more than the 4 allowed" in found.message) == (status == "killed")
     assert not any(group_of(int(pid)) == int(heard[0]) for pid in os.listdir("/proc") if pid.isdigit())
+
+
+@LINUX
+@pytest.mark.parametrize("processes", [0, 4])
+@pytest.mark.parametrize("code", ["os.fork()", "ctypes.CDLL(None).fork()", f"ctypes.CDLL(None).syscall({seccomp.number('clone')}, 17, 0)"])
+def test_nothing_can_copy_itself(code: str, processes: int) -> None:
+    """Where it could, a few hundred would be there before anybody has counted."""
+    program = f"import ctypes, os\nme = os.getpid()\ntry:\n  made = {code}\nexcept PermissionError:\n  made = -1\n"
+    program += "if os.getpid() != me: os._exit(0)\nsend(str(made).encode())"
+    found, heard = ended(program, processes=processes)
+    assert (found.status, heard) == ("ok", [b"-1"])
 
 
 def group_of(pid: int) -> int:
