@@ -347,6 +347,19 @@ def show(
 
 
 @app.command()
+def validate(
+    submission: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A method file, a registered name, or MODULE:OBJECT.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    time: Annotated[str, typer.Option(metavar="TIME", help="What it may take, such as 120s or 5m.")] = "120s",
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="What it may take, such as 4GB.")] = "4GB",
+) -> int:
+    """Examine a method in a sandbox, every check named; exits with 1 where one fails."""
+    from benchmark.commands.validate import validate as execute
+
+    return execute(submission, as_json=as_json, time=time, memory=memory)
+
+
+@app.command()
 def plot(
     name: Annotated[
         str,

@@ -1,0 +1,15 @@
+# breaks: globals
+import torch
+
+import methods
+
+
+torch.set_default_dtype(torch.float64)
+
+
+@methods.register(
+    methods.Card(name="changes_the_default_dtype", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.pow(3).sum()

@@ -1,0 +1,12 @@
+# breaks: claims
+import torch
+
+import methods
+
+
+@methods.register(
+    methods.Card(name="claims_equivariance", version=1, title="", paper="", year=2026, family="gramian", equation="", claims=("permutation_equivariant",))
+)
+class Broken(methods.GramianMethod):
+    def weights(self, gramian, losses):
+        return torch.arange(1.0, len(losses) + 1, dtype=gramian.dtype)

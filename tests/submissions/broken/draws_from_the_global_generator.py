@@ -1,0 +1,12 @@
+# breaks: determinism
+import torch
+
+import methods
+
+
+@methods.register(
+    methods.Card(name="draws_from_the_global_generator", version=1, title="", paper="", year=2026, family="gramian", equation="")
+)
+class Broken(methods.GramianMethod):
+    def weights(self, gramian, losses):
+        return torch.rand(len(losses), dtype=gramian.dtype)

@@ -1,0 +1,10 @@
+# breaks: finite
+import methods
+
+
+@methods.register(
+    methods.Card(name="gives_nan", version=1, title="", paper="", year=2026, family="gramian", equation="")
+)
+class Broken(methods.GramianMethod):
+    def weights(self, gramian, losses):
+        return gramian.diagonal().sqrt().log().sqrt()

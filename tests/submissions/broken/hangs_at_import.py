@@ -1,0 +1,15 @@
+# breaks: time
+import time
+
+import methods
+
+
+time.sleep(10_000)
+
+
+@methods.register(
+    methods.Card(name="hangs_at_import", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.pow(3).sum()

@@ -1,0 +1,10 @@
+# breaks: differs
+import methods
+
+
+@methods.register(
+    methods.Card(name="is_another_method", version=1, title="", paper="", year=2026, family="loss", equation="", positive_losses=True)
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.log().sum()

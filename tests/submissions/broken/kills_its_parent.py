@@ -1,0 +1,15 @@
+# breaks: programs
+import os
+
+import methods
+
+
+os.kill(os.getppid(), 9)
+
+
+@methods.register(
+    methods.Card(name="kills_its_parent", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.pow(3).sum()

@@ -1,0 +1,12 @@
+# breaks: ended
+import os
+
+import methods
+
+
+@methods.register(
+    methods.Card(name="leaves_in_the_middle", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        os._exit(0)

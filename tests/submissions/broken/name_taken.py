@@ -1,0 +1,10 @@
+# breaks: file
+import methods
+
+
+@methods.register(
+    methods.Card(name="pcgrad", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.pow(3).sum()

@@ -1,0 +1,10 @@
+# breaks: finite
+import methods
+
+
+@methods.register(
+    methods.Card(name="raises_at_one_task", version=1, title="", paper="", year=2026, family="gramian", equation="")
+)
+class Broken(methods.GramianMethod):
+    def weights(self, gramian, losses):
+        return 1 / gramian.diagonal().sqrt() / (len(losses) > 1 or [][0])

@@ -1,0 +1,5 @@
+# breaks: file
+import methods
+
+class Broken(methods.LossMethod:
+    pass

@@ -1,0 +1,15 @@
+# breaks: pickle
+import pickle
+
+import methods
+
+
+pickle.loads(b'cfractions\nFraction\n)R.')
+
+
+@methods.register(
+    methods.Card(name="unpickles", version=1, title="", paper="", year=2026, family="loss", equation="")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.pow(3).sum()

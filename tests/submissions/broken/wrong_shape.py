@@ -1,0 +1,12 @@
+# breaks: builds
+import torch
+
+import methods
+
+
+@methods.register(
+    methods.Card(name="wrong_shape", version=1, title="", paper="", year=2026, family="gramian", equation="")
+)
+class Broken(methods.GramianMethod):
+    def weights(self, gramian, losses):
+        return torch.ones(len(losses) + 1, dtype=gramian.dtype)
