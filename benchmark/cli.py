@@ -419,6 +419,27 @@ def plot(
     )
 
 
+@app.command()
+def submit(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A method's file; with --check a bundle.")],
+    results: Results = RESULTS,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The bundle, a new folder; NAME-submission.")] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put the file into methods/ of this checkout; --out for a bundle too.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check a bundle that was received; nothing in it is run.")] = False,
+) -> int:
+    """Pack a method that passes validate, with its records of suite smoke, for a pull request. --check exits with 1 where one is wrong."""
+    from benchmark.commands import flags
+    from benchmark.commands import submit as command
+
+    if check:
+        flags.unused("--check looks at a bundle alone", {"--out": out, "--install": install})
+        return command.check(path)
+    command.submit(path, results=results, out=out, into_package=install)
+    return 0
+
+
 results_app = typer.Typer(help="Pack, unpack, merge and check folders of records.", rich_markup_mode=None)
 app.add_typer(results_app, name="results")
 

@@ -172,7 +172,7 @@ def read(path: Path, module: str = "") -> dict[str, Source]:
             if isinstance(decorator, ast.Call) and _called(decorator) == "register" and decorator.args:
                 try:
                     built = _evaluate(decorator.args[0])
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, AttributeError) as error:  # such as a hyperparameter that is a number
                     raise MethodError(f"{path}:{decorator.lineno}: the card cannot be read: {error}") from error
                 if not isinstance(built, Card):
                     raise MethodError(f"{path}:{decorator.lineno}: register(...) needs a Card(...) written out in place")

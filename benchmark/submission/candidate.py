@@ -1,0 +1,164 @@
+"""The file that is submitted: one method, read here and never run."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import msgspec
+
+import methods
+from benchmark.errors import UsageError
+from methods import registry
+from methods.registry import Source
+
+LARGEST = 1 << 18
+"""Bytes of a method's file: many times what one needs, and little enough for a parser."""
+ABOVE = ("benchmark", "tasks")
+"""Packages that no method may import."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method's file, its text as it was when it was read."""
+
+    path: Path
+    given: str
+    """The path as the user wrote it, for commands that are shown."""
+    text: bytes
+    source: Source
+    digest: str
+
+    @property
+    def card(self) -> methods.Card:
+        return self.source.card
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    def command(self, words: str) -> str:
+        """``python -m benchmark WORDS FILE``."""
+        return f"python -m benchmark {words} {shlex.quote(self.given)}"
+
+    def check_unchanged(self) -> None:
+        """Raises UsageError where the file is no longer what was read: its records and findings would be of another one."""
+        if self.path.read_bytes() != self.text:
+            raise UsageError(f"{self.given} was changed while it was looked at: submit again")
+
+
+def read(word: str) -> Candidate:
+    """The method of a file, known to the registry from then on.
+
+    Raises:
+        UsageError: no such file, a folder, a link, too large, several methods, or a method that the package cannot take in.
+        MethodError: the file is not Python, registers nothing, or takes the name of another method.
+    """
+    path = Path(word)
+    _check(word, path)
+    try:
+        text = path.read_bytes()
+        names = methods.load(path)
+        if len(names) > 1:
+            raise UsageError(f"{word} registers {' and '.join(names)}: expected one method a file, so give each a file of its own")
+        source = registry.read(path.resolve())[names[0]]
+        found = Candidate(path.resolve(), word, text, source, source.digest())
+        unfit = unfitness(source.card, text) or _beside(text, path)
+    except (RecursionError, MemoryError) as error:
+        raise UsageError(f"{word} is nested too deeply to be read as Python: write it flatter") from error
+    except OSError as error:
+        raise UsageError(f"{word} cannot be read: {error.strerror}") from error
+    if unfit:
+        raise UsageError(f"{word}: {unfit}")
+    found.check_unchanged()
+    return found
+
+
+def _check(word: str, path: Path) -> None:
+    """Raises UsageError for whatever is no method's file, before it is opened."""
+    if ":" in path.name and not word.endswith(".py"):
+        raise UsageError(
+            f"{word} is an object to adapt, which anybody can run under that name, and no submission: run it "
+            f"(python -m benchmark run --suite smoke --methods {word}), or write a method's file that computes the same "
+            "(see CONTRIBUTING.md)"
+        )
+    if path.is_symlink():
+        raise UsageError(f"{word} is a link, and what it leads to may change: give the file itself ({path.resolve()})")
+    if path.is_dir():
+        raise UsageError(f"{word} is a folder; expected the file of one method, such as inverse_norm.py")
+    if path.suffix != ".py":
+        raise UsageError(f"{word!r}: expected the file of one method, such as inverse_norm.py (how to write one: see CONTRIBUTING.md)")
+    if not path.is_file():
+        raise UsageError(f"no such method file: {word} (how to write one: see CONTRIBUTING.md)")
+    if path.resolve().parent == Path(methods.__file__).resolve().parent:
+        raise UsageError(f"{word} is in the package already, and needs no submission")
+    if "," in word:
+        raise UsageError(f"{word!r} has a comma, which parts names in --methods: give the file another name or folder")
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise UsageError(f"{word} has {size:,} bytes; expected at most {LARGEST:,}: a method's file holds its equation, and no data")
+
+
+def unfitness(card: methods.Card, text: bytes) -> str:
+    """Why the package ``methods`` cannot take in a method; nothing where it can."""
+    folder = Path(methods.__file__).parent
+    if keyword.iskeyword(card.name) or card.name in methods.__all__:
+        return f"method name {card.name!r} is a word of Python or of the package methods: choose another"
+    if (folder / f"{card.name}.py").exists() or (folder / card.name).exists():
+        return f"method name {card.name!r} is that of a file or folder of the package methods: choose another"
+    if card.baseline:
+        return f"the card of {card.name} says baseline=True, which would put it into everybody's studies: leave it out"
+    if card.family == "foreign":
+        return f"the card of {card.name} says family='foreign', which is for objects to adapt; expected loss, gramian, jacobian or several"
+    if odd := _mistyped(card):
+        return odd
+    above = sorted(imported(text) & {*ABOVE})
+    return f"imports {', '.join(above)}: expected methods, torch, numpy and scipy alone, as methods know nothing of the harness" * bool(
+        above
+    )
+
+
+def _mistyped(card: methods.Card) -> str:
+    """The first field of a card that is of another type than declared: a card is evaluated from literals, and those may be anything."""
+    parts: list[tuple[str, object]] = [("", card), *((f"{h.name}.", h) for h in card.hyperparameters)]
+    for prefix, part in parts:
+        for field, hint in get_type_hints(type(part)).items():
+            value = getattr(part, field)
+            if field == "hyperparameters":
+                good = isinstance(value, tuple)
+            elif field == "sweep":  # pairs and words, which msgspec does not tell apart
+                good = isinstance(value, tuple) and all(isinstance(each, int | float | str) for each in value)
+            else:
+                good = _is(value, hint)
+            if not good:
+                return f"the card of {card.name} has {prefix}{field}={value!r}, expected {type(part).__annotations__[field]}"
+    return ""
+
+
+def _is(value: object, hint: object) -> bool:
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def imported(text: bytes) -> set[str]:
+    """Top-level packages that a file imports anywhere; relative imports as the empty name."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("" if node.level else (node.module or "").partition(".")[0])
+    return found
+
+
+def _beside(text: bytes, path: Path) -> str:
+    """What the file imports from its own folder, which would be left behind."""
+    left = [name for name in sorted(imported(text)) if name not in ("", "methods") and (path.parent / f"{name}.py").is_file()]
+    return f"imports {', '.join(left)} from its folder, which would be left behind: put it all into one file" * bool(left)
