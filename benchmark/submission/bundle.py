@@ -89,9 +89,12 @@ def write(out: Path, found: Files) -> None:
 
 
 def check_free(out: Path) -> None:
-    """Raises UsageError where there is something already, whoever made it."""
+    """Raises UsageError where there is something already, whoever made it, or where nothing can be made."""
     if os.path.lexists(out):
         raise UsageError(f"{out} is there already, and is left alone: give another --out DIR, or remove it")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise UsageError(f"{out} cannot be written, as {above} is no folder that can: give another --out DIR")
 
 
 def as_json(content: object) -> bytes:

@@ -13,11 +13,10 @@ import msgspec
 
 import methods
 from benchmark.errors import UsageError
+from benchmark.validation import LARGEST
 from methods import registry
 from methods.registry import Source
 
-LARGEST = 1 << 18
-"""Bytes of a method's file: many times what one needs, and little enough for a parser."""
 ABOVE = ("benchmark", "tasks")
 """Packages that no method may import."""
 

@@ -14,9 +14,9 @@ import methods
 from benchmark.folders import StoreError, place
 from benchmark.records import BadRecord, RunRecord, decode, failed
 from benchmark.submission import bundle, folder
-from benchmark.submission.candidate import LARGEST, unfitness
+from benchmark.submission.candidate import unfitness
 from benchmark.submission.smoke import SOURCE, SUITE, baselines, planned
-from benchmark.validation import Validation, summaries
+from benchmark.validation import LARGEST, Validation, summaries
 from benchmark.verification_record import contradictions
 from methods import registry
 from methods.registry import Source
