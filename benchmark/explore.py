@@ -131,7 +131,7 @@ def _search(
         def __reduce__(self) -> tuple[type, tuple[()]]:  # Tune writes its callbacks down
             return tune.Callback, ()
 
-    job = msgspec.json.encode(Job((fixed,), device, study.sources_of(base, wanted.sources), wanted.where))
+    job = msgspec.json.encode(study.job_of((fixed,), wanted.sources, wanted.where, device))
     work = _trainable(job, import_path(), [axis.name for axis in axes], kind == "asha")
     lost = tune.FailureConfig(max_failures=retries)  # whatever a trial raises is a record: what Tune sees fail is its worker
     with tempfile.TemporaryDirectory(prefix="lossbench-explore-", ignore_cleanup_errors=True) as folder:

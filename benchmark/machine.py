@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+import tasks
 from benchmark.errors import UsageError
 from methods.registry import find
 
@@ -27,9 +28,12 @@ def resolve_device(name: str) -> str:
     return ("cuda" if available else "cpu") if name == "auto" else name
 
 
-def environment(device: str, method: str) -> dict[str, str]:
-    """Versions and hardware: what may change the last bits of a record, and what a re-run would need."""
-    source = find(method)
+def environment(device: str, method: str, problem: str = "") -> dict[str, str]:
+    """Versions and hardware: what may change the last bits of a record, and what a re-run would need.
+
+    Of a method or problem of another package also its name and version, and of every problem that is not this package's what its text was.
+    """
+    source, origin = find(method), tasks.origin(problem) if problem else None
     found = {
         "lossbench": metadata.version("lossbench"),
         "python": platform.python_version(),
@@ -41,6 +45,9 @@ def environment(device: str, method: str) -> dict[str, str]:
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
         "method_source": source.digest() if source else "",
+        "method_package": source.package if source else "",
+        "problem_source": origin.digest() if origin else "",
+        "problem_package": origin.package if origin else "",
     }
     return {name: value for name, value in found.items() if value}
 

@@ -206,6 +206,7 @@ def with_overrides(suite: tasks.Suite, *, problems: Sequence[str] = (), seeds: i
         UsageError: a problem that the suite does not have, or no choice where all of them are on request.
     """
     known = [entry.problem for entry in suite.entries]
+    problems = [tasks.problem(name).card.name if ":" in name else name for name in problems]
     for name in problems:
         if name not in known:
             hint = methods.suggestion(name, known)

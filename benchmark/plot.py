@@ -84,7 +84,7 @@ def chosen(name: str) -> Sequence[tasks.Problem]:
     Raises:
         UsageError: neither is known, or the suite has no such problem.
     """
-    if name in tasks.problems():
+    if ":" in name or name in tasks.problems():
         return [tasks.problem(name)]
     known = [*tasks.problems(), *tasks.suite_names()]
     if name not in known:

@@ -79,16 +79,29 @@ def readable(spec: TrialSpec, store: Store) -> RunRecord | None:
         return None
 
 
-def changed_sources(specs: Iterable[TrialSpec], sources: tuple[str, ...], store: Store) -> dict[str, int]:
-    """What is the user's or foreign and not what it was, by the number of records that an earlier text of the same version made."""
-    counts: Counter[str] = Counter()
+def changed_sources(specs: Iterable[TrialSpec], sources: tuple[str, ...], store: Store) -> dict[str, tuple[int, str]]:
+    """What is not this package's own and not what it was: how many records an earlier text of its version made, and the remedy."""
+    counts: Counter[tuple[str, str]] = Counter()
+    texts: dict[str, dict[str, tuple[str, str, str]]] = {}
     for spec in specs:
-        source = methods.find(spec.method)
-        if source is not None and (source.origin in sources or source.card.family == "foreign"):
-            record = readable(spec, store)
-            if record is not None and record.environment.get("method_source", source.digest()) != source.digest():
-                counts[spec.method] += 1
-    return dict(counts)
+        if (known := f"{spec.method} on {spec.problem}") not in texts:
+            texts[known] = _outside(spec, sources)
+        record = readable(spec, store) if texts[known] else None
+        for key, (name, digest, remedy) in texts[known].items():
+            if record is not None and record.environment.get(key, digest) != digest:
+                counts[name, remedy] += 1
+    return {name: (count, remedy) for (name, remedy), count in counts.items()}
+
+
+def _outside(spec: TrialSpec, sources: tuple[str, ...]) -> dict[str, tuple[str, str, str]]:
+    """By field of a record's environment, what of the trial's method and problem is not this package's: name, digest, and what to raise."""
+    found = {}
+    source, origin = methods.find(spec.method), tasks.origin(spec.problem)
+    if source is not None and (source.origin in sources or source.package or source.card.family == "foreign"):
+        found["method_source"] = (spec.method, source.digest(), source.remedy)
+    if origin is not None:
+        found["problem_source"] = (f"problem {spec.problem}", origin.digest(), "raise version= on its card")
+    return found
 
 
 def run(
@@ -195,7 +208,14 @@ def jobs_of(todo: Sequence[TrialSpec], sources: tuple[str, ...], where: tasks.Lo
     for spec in todo:
         together = spec.together if isinstance(spec.together, int) else 1
         blocks.setdefault(msgspec.structs.replace(spec, seed=spec.seed // together * together).id, []).append(spec)
-    return [Job(tuple(specs), device, sources_of(specs[0], sources), where) for specs in blocks.values()]
+    return [job_of(specs, sources, where, device) for specs in blocks.values()]
+
+
+def job_of(specs: Sequence[TrialSpec], sources: tuple[str, ...], where: tasks.Locations, device: str) -> Job:
+    """Trials of one method and problem, with what of the user's they need."""
+    origin = tasks.origin(specs[0].problem)
+    problems = (origin.source,) if origin is not None and origin.source else ()
+    return Job(tuple(specs), device, sources_of(specs[0], sources), where, problems)
 
 
 def sources_of(spec: TrialSpec, sources: tuple[str, ...]) -> tuple[str, ...]:

@@ -29,7 +29,9 @@ def execute(job: Job) -> tuple[RunRecord, ...]:
 
 @contextmanager
 def _conditions(job: Job) -> Iterator[str]:
-    """One thread, and the global generators as they were afterwards; gives the device."""
+    """The user's problems known, one thread, and the global generators as they were afterwards; gives the device."""
+    for source in job.problems:
+        tasks.load(source)
     device = machine.resolve_device(job.device)
     machine.reset_peak_memory(device)
     with one_thread(), torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
@@ -51,7 +53,7 @@ def _alone(spec: TrialSpec, job: Job, device: str, watch: Callable[[RunRecord], 
     try:
         for path in job.sources:
             methods.load(path)
-        environment = machine.environment(device, spec.method)
+        environment = machine.environment(device, spec.method, spec.problem)
         session = _opened(spec, job.where, device)
         if watch is not None:
             tell, seen = watch, environment
@@ -75,7 +77,7 @@ def _together(job: Job, device: str) -> tuple[RunRecord, ...]:
     try:
         for path in job.sources:
             methods.load(path)
-        environment = machine.environment(device, job.spec.method)
+        environment = machine.environment(device, job.spec.method, job.spec.problem)
         for index, spec in enumerate(job.specs):
             try:
                 seats[index] = Seat(runs[index], _opened(spec, job.where, device))

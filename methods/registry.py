@@ -12,8 +12,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +42,8 @@ class Source:
     """Dotted name for a file of an importable package; empty for a loose file."""
     origin: str = ""
     """What :func:`load` must be given to know it elsewhere: a file of the user, an object in one; empty for what is installed."""
+    package: str = ""
+    """Name and version of the distribution whose entry point names it; empty for all others."""
 
     def load(self) -> type[Method]:
         module = importlib.import_module(self.module) if self.module else import_file(self.path)
@@ -204,15 +206,70 @@ def _builtin() -> dict[str, Source]:
     return found
 
 
-@cache
+def left_out() -> tuple[str, ...]:
+    """One line for every entry point of another package whose methods cannot be had."""
+    return _entries()[1]
+
+
 def _installed() -> dict[str, Source]:
+    return _entries()[0]
+
+
+@cache
+def _entries() -> tuple[dict[str, Source], tuple[str, ...]]:
+    """The methods of installed packages, and what is wrong with the others: one broken package takes nothing from the rest."""
     found: dict[str, Source] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        spec = importlib.util.find_spec(entry.module)
-        if spec is None or spec.origin is None:
-            raise MethodError(f"entry point {entry.name!r} names {entry.module}, which cannot be found: reinstall its package")
-        found |= read(Path(spec.origin), entry.module)
-    return found
+    wrong: list[str] = []
+    for entry, package in sorted(_entry_points(wrong), key=lambda each: each[1]):  # not in the order of a folder's files
+        try:
+            path = _module_file(entry.value.partition("[")[0].partition(":")[0].strip())
+            cards = read(path, entry.module)
+            taken = next((name for name in cards if name in _builtin() or name in found), None)
+            if taken is not None:
+                raise MethodError(f"the name {taken!r} belongs to another method: choose another")
+            if not cards:
+                raise MethodError(f"{path} registers no method: decorate a class with @methods.register(methods.Card(...))")
+            found |= {name: replace(source, package=package) for name, source in cards.items()}
+        except (MethodError, OSError) as error:
+            said = " ".join(str(error).split())
+            wrong.append(f"package {package}: entry point {entry.name!r} of {GROUP} is left out: {said}")
+    return found, tuple(wrong)
+
+
+def _entry_points(wrong: list[str]) -> Iterator[tuple[importlib.metadata.EntryPoint, str]]:
+    """Those of the group with name and version of their package; one that is on the path twice counts where it is found first."""
+    seen: set[tuple[str, str]] = set()
+    for distribution in importlib.metadata.distributions():
+        try:
+            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, package = distribution.name, f"{distribution.name} {distribution.version}"
+            entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one package's metadata is said of it, and of no other
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            wrong.append(f"package {getattr(distribution, '_path', 'unknown')}: its entry points cannot be read: {said}")
+            continue
+        for entry in entries:
+            if (name, entry.name) not in seen:
+                seen.add((name, entry.name))
+                yield entry, package
+
+
+def _module_file(module: str) -> Path:
+    """Where a module's text is; packages above it are run, as importing it would.
+
+    Raises:
+        MethodError: nowhere, or one of those fails.
+    """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise MethodError(f"{module!r} is no module; expected package.module")
+    try:
+        spec = importlib.util.find_spec(module)
+    except (Exception, SystemExit) as error:
+        raise MethodError(f"{module} cannot be found: {type(error).__name__}: {error}") from error
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise MethodError(f"{module} cannot be found: reinstall its package")
+    return Path(spec.origin)
 
 
 def import_file(path: Path) -> Any:

@@ -6,12 +6,15 @@
     problem.require()                                   # optional packages, before any work
     session = problem.open(seed=0, batch_size=64)
     losses, representation = session.losses(session.batch(step=0))
+
+``tasks.problem("my_package.problems:PROBLEM")`` and ``tasks.problem("my_problem.py:PROBLEM")`` give problems that are not of this package.
 """
 
 from tasks.base import Evaluation, Kind, Metric, Problem, ProblemCard, Session, Split, Task, derive
 from tasks.errors import MissingDependency, TaskError, require
 from tasks.locations import Locations
-from tasks.registry import problem, problems
+from tasks.outside import Origin
+from tasks.registry import load, origin, problem, problems, problems_left_out
 from tasks.suites import Entry, Selection, Suite, suite, suite_names
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "Locations",
     "Metric",
     "MissingDependency",
+    "Origin",
     "Problem",
     "ProblemCard",
     "Selection",
@@ -30,8 +34,11 @@ __all__ = [
     "Task",
     "TaskError",
     "derive",
+    "load",
+    "origin",
     "problem",
     "problems",
+    "problems_left_out",
     "require",
     "suite",
     "suite_names",

@@ -1,6 +1,11 @@
-"""Every problem by name. Importing this imports no numpy, torch or scikit-learn: problems load them when they are opened."""
+"""Every problem by name. Importing this imports no numpy, torch or scikit-learn: problems load them when they are opened.
+
+Problems of other packages and of the user (:mod:`tasks.outside`) are found after this package's own.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from tasks import (
     adult,
@@ -15,6 +20,7 @@ from tasks import (
     multidigits,
     multimnist,
     nyuv2,
+    outside,
     photos,
     qm9,
     rooms,
@@ -26,6 +32,7 @@ from tasks import (
 )
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
+from tasks.outside import Origin
 
 _MODULES = (
     *(rooms, nyuv2, cityscapes),
@@ -33,21 +40,59 @@ _MODULES = (
     *(photos, curves, lol),
     *(two_objective, vlmop, zdt, gradnorm_toy),
 )
-_PROBLEMS: tuple[Problem, ...] = tuple(problem for module in _MODULES for problem in module.PROBLEMS)
+_OWN: dict[str, Problem] = {problem.card.name: problem for module in _MODULES for problem in module.PROBLEMS}
 
 
 def problems() -> dict[str, Problem]:
-    """Every problem by name, in the order in which they are listed."""
-    return {problem.card.name: problem for problem in _PROBLEMS}
+    """Every problem by name, in the order in which they are listed: this package's own, those of others, those of the user."""
+    others = {**outside.installed(_OWN).origins, **outside.loaded}
+    return _OWN | {name: each.problem for name, each in others.items()}
 
 
-def problem(name: str) -> Problem:
-    """The problem called ``name``.
+def problem(name: str, folder: Path | None = None) -> Problem:
+    """The problem called ``name``, or the one that ``MODULE:OBJECT`` or ``FILE.py:OBJECT`` names, which is then known by its own name.
+
+    Other packages are looked into only where this one has none of that name.
+
+    Args:
+        folder: where a relative path of a file starts; the current folder by default.
 
     Raises:
-        TaskError: no problem has that name; the message suggests the nearest.
+        TaskError: no problem has that name (the message suggests the nearest), :func:`load` finds none, or several.
     """
-    known = problems()
-    if name not in known:
-        raise TaskError(f"unknown problem {name!r}{suggest(name, known)} (list them: python -m benchmark list problems)")
-    return known[name]
+    if ":" in name:
+        names = load(name, folder)
+        if len(names) > 1:
+            raise TaskError(f"{name} is {len(names)} problems ({', '.join(names)}); expected one: name an object that is one of them")
+        name = names[0]
+    if name in _OWN:
+        return _OWN[name]
+    found = origin(name)
+    if found is None:
+        left_out = "".join(f"; {line}" for line in problems_left_out())
+        raise TaskError(f"unknown problem {name!r}{suggest(name, problems())} (list them: python -m benchmark list problems){left_out}")
+    return found.problem
+
+
+def origin(name: str) -> Origin | None:
+    """Where a problem of others is from; None for one of this package, or none at all."""
+    if name in _OWN:
+        return None
+    return outside.loaded.get(name) or outside.installed(_OWN).origins.get(name)
+
+
+def load(source: str, folder: Path | None = None) -> list[str]:
+    """Makes the problems known that ``MODULE:OBJECT`` or ``FILE.py:OBJECT`` names, and returns their names. Their code is run.
+
+    Args:
+        folder: where a relative path of a file starts; the current folder by default.
+
+    Raises:
+        TaskError: there is no such thing, it cannot be imported, it is no problem, or its name is taken.
+    """
+    return [each.problem.card.name for each in outside.load(source, _OWN, folder)]
+
+
+def problems_left_out() -> tuple[str, ...]:
+    """One line for every entry point of another package whose problems cannot be had. Imports all of them."""
+    return outside.installed(_OWN).left_out

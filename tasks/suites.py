@@ -16,7 +16,8 @@
     name = "adult"
     on_request = true             # runs only where it is named (--problem adult): its data does not ship
 
-What is left out beside a problem is the problem's default, or the protocol's.
+What is left out beside a problem is the problem's default, or the protocol's. A name may be ``MODULE:OBJECT`` or ``FILE.py:OBJECT`` (from
+the suite's folder on): the problem that the object is, which takes part under the name on its card.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def _read(path: Path, shown: str) -> Suite:
 
     head = _table(document, where, required={"name": _name, "version": _count, "summary": _text, "protocol": _mapping, "problems": _tables})
     protocol = _table(head["protocol"], f"{where}, [protocol]", required={"seeds": _count, "evaluations": _count, "selection": _selection})
-    entries = [_entry(table, f"{where}, problem {position}", protocol) for position, table in enumerate(head["problems"], start=1)]
+    folder = path.parent
+    entries = [_entry(table, f"{where}, problem {position}", protocol, folder) for position, table in enumerate(head["problems"], start=1)]
     names = [entry.problem for entry in entries]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -114,12 +116,12 @@ def _read(path: Path, shown: str) -> Suite:
     return Suite(head["name"], head["version"], head["summary"], tuple(entries))
 
 
-def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any]) -> Entry:
+def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any], folder: Path) -> Entry:
     counts = dict.fromkeys(("steps", "batch_size", "halve_every", "seeds"), _count)
     optional = {**counts, "learning_rate": _rate, "selection": _selection, "on_request": _yes}
     given = _table(table, where, required={"name": _text}, optional=optional)
     try:
-        card = problem(given["name"]).card
+        card = problem(given["name"], folder).card
     except TaskError as error:
         raise TaskError(f"{where}: {error}") from error
     steps = given.get("steps", card.steps)

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import methods as registry
 import tasks
 from benchmark import executors, plan, selection, study
 from benchmark.beacon import Beacon, key_of
@@ -178,9 +177,7 @@ def _key(wanted: plan.Study) -> str:
 
 
 def _refuse_changed(wanted: plan.Study, store: Store) -> None:
-    for name, count in study.changed_sources(_trials(wanted, store), wanted.sources, store).items():
-        source = registry.find(name)
-        remedy = source.remedy if source else "start anew"
+    for name, (count, remedy) in study.changed_sources(_trials(wanted, store), wanted.sources, store).items():
         raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")
 
 

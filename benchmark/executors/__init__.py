@@ -33,11 +33,18 @@ class Job(msgspec.Struct, frozen=True):
     """User method files and objects that the worker must load before it can build the method."""
     where: Locations = msgspec.field(default_factory=Locations)
     """Where the problem may look for its data."""
+    problems: tuple[str, ...] = ()
+    """Objects of the user, by file or module, that the worker must load before it knows the problem."""
 
     @property
     def spec(self) -> TrialSpec:
         """The trial; the first of those that are trained together, which differ in nothing but their seed."""
         return self.specs[0]
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Everything of the user's that the worker will run."""
+        return self.sources + self.problems
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def confined(function: Work, job: Job, cage: Cage, ends: Sequence[int]) -> Done 
     replies: list[bytes] = []
     compiles = job.spec.engine == "vectorized" or job.device != "cpu"
     limits = Limits(memory=cage.memory, processes=PROGRAMS if compiles else 0, file_size=FILE_SIZE, local_sockets=job.device != "cpu")
-    readable = [Path(job.where.cache), *([Path(job.where.data)] if job.where.data else []), *map(place_of, job.sources)]
+    readable = [Path(job.where.cache), *([Path(job.where.data)] if job.where.data else []), *map(place_of, job.foreign)]
     compiled = _cache(job, cage) if job.spec.engine == "vectorized" else None
 
     def inside(send: Send) -> None:

@@ -177,11 +177,11 @@ def _spoilt(outcome: Outcome) -> bool:
     """Whether the worker must not run another trial.
 
     A CUDA context does not recover from a fault in a kernel: every later trial in that process would fail too. A user's files ran in a
-    process of their own.
+    process of their own, but for a problem of the user's with a method that is not: what that leaves behind must not reach other trials.
     """
     job = outcome.job
     failed = outcome.fault is not None or any(record.status in ("error", "oom") for record in outcome.records)
-    return failed and job.device != "cpu" and not job.sources
+    return not job.sources and (bool(job.problems) or (failed and job.device != "cpu"))
 
 
 def _seconds_until(deadline: float) -> float | None:

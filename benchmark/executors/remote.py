@@ -43,7 +43,7 @@ class Parcel(msgspec.Struct, frozen=True):
 
     job: Job
     files: dict[str, bytes]
-    """Contents by the path in ``job.sources``."""
+    """Contents by the path in ``job.foreign``."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
@@ -69,7 +69,7 @@ def versions() -> dict[str, str]:
 
 def pack(job: Job) -> bytes:
     """A job with the files it names."""
-    files = {source: file_of(source).read_bytes() for source in job.sources if file_of(source).is_file()}
+    files = {source: file_of(source).read_bytes() for source in job.foreign if file_of(source).is_file()}
     return msgspec.msgpack.encode(Parcel(job, files))
 
 
@@ -108,9 +108,12 @@ def _pool(work: str, resources: Resources) -> LocalExecutor:
 def _at_home(sent: Parcel) -> Job:
     """The job with this node's paths in place of the driver's, which may not exist here."""
     job = sent.job
-    sources = tuple(_kept(source, sent.files[source]) if source in sent.files else source for source in job.sources)
+    sources, problems = (
+        tuple(_kept(source, sent.files[source]) if source in sent.files else source for source in sources)
+        for sources in (job.sources, job.problems)
+    )
     where = job.where if Path(job.where.cache).is_dir() else dataclasses.replace(job.where, cache=default_cache())
-    return replace(job, sources=sources, where=where)
+    return replace(job, sources=sources, problems=problems, where=where)
 
 
 def _kept(source: str, content: bytes) -> str:

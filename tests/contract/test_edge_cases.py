@@ -15,9 +15,7 @@ ZERO_ROW = {
     "mgda": "stops",  # the shortest convex combination with a zero gradient is zero
     "cr_mogm": "stops",  # its default base is mgda
     "cagrad": "counts",  # g_0 is the mean over all tasks
-    **dict.fromkeys(
-        ("gradnorm", "moco", "modo"), "keeps its weight"
-    ),  # T weights of a fixed sum; gradnorm's drive the heads too
+    **dict.fromkeys(("gradnorm", "moco", "modo"), "keeps its weight"),  # T weights of a fixed sum; gradnorm's drive the heads too
 }
 """What a task whose gradient is zero is expected to do, where it is not as if it were absent."""
 
