@@ -325,6 +325,18 @@ def status(
     execute(suite=suite, watch=watch, results=results)
 
 
+@app.command()
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nothing of the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Say whether this machine can run a study, and what mends what is wrong."""
+    from benchmark.commands.doctor import doctor as execute
+
+    execute(results, offline=offline, as_json=as_json)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="methods|suites|problems", help="What to list.")],

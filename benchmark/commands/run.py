@@ -17,6 +17,7 @@ from benchmark.beacon import Beacon, key_of
 from benchmark.commands import engines, places
 from benchmark.commands.flags import DEVICES, locations, one_of, proposer, selection_rule
 from benchmark.commands.leaderboard import print_table
+from benchmark.doctor import bounded, cheap
 from benchmark.errors import UsageError
 from benchmark.executors import ExecutorError, Resources
 from benchmark.progress import PreparingProgress, StudyProgress
@@ -92,6 +93,9 @@ def _run(request: Request, store: Store, tracker: Tracker, resources: Resources,
     def trials() -> list[TrialSpec]:
         return _trials(wanted, store)  # of the study as it is by then
 
+    for check in bounded("folders", lambda: cheap(request.results)):
+        if check.status == "problem" and check.name != "results":  # the store checks that itself
+            raise UsageError(f"{check.name}: {check.message}; {check.fix}")
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
     tracker.begin(wanted)
     if wanted.budget > 1:
