@@ -320,6 +320,7 @@ def _specs(
             steps=entry.steps,
             batch_size=entry.batch_size,
             halve_every=entry.halve_every or UNSET,
+            optimizer=entry.optimizer,
             eval_every=entry.eval_every,
             selection=entry.selection,
             search="grid" if trial and study.kind == "grid" else UNSET,

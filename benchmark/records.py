@@ -20,6 +20,7 @@ Role = Literal["tune", "eval"]
 Status = Literal["ok", "diverged", "degraded", "oom", "timeout", "error", "stopped"]
 """``stopped``: a scheduler ended the run early, as others were better."""
 Selection = Literal["best", "last"]
+Optimizer = Literal["adam", "sgd"]
 Value = float | int | str | bool
 
 FINISHED: frozenset[Status] = frozenset({"ok", "degraded"})
@@ -50,7 +51,8 @@ class TrialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     learning_rate: float
     trial: int = 0
     """Index of this configuration in the method's search; 0 is the published defaults with what the user pinned."""
-    optimizer: Literal["adam"] = "adam"
+    optimizer: Optimizer = "adam"
+    """``sgd``: plain gradient steps, without momentum."""
     role: Role
     seed: int
     steps: int

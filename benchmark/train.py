@@ -59,7 +59,7 @@ class Run:
         balancer = self.begin(session)
         model, shared, last_layer = session.model, list(session.shared()), list(session.last_layer())
         parameters = list(model.parameters())
-        optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, fused=True)
+        optimizer = optimizer_of(spec, parameters)
         everything = len(balancer.tasks) == balancer.num_tasks
         since: list[methods.Step] = []  # steps since the last evaluation: averaged then, on their device, instead of at every step
         for step in range(1, spec.steps + 1):
@@ -196,6 +196,13 @@ def score_of(losses: Sequence[float], priors: Sequence[float], trained: Sequence
     """Mean over the trained tasks of the loss in units of the best constant prediction (as it is where a problem has none)."""
     ratios = [losses[t] / priors[t] if priors[t] > 0 else losses[t] for t in trained]
     return sum(ratios) / len(ratios)
+
+
+def optimizer_of(spec: TrialSpec, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """Adam as its authors publish it, or plain gradient steps, for papers that take them."""
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=spec.learning_rate)
+    return torch.optim.Adam(parameters, lr=spec.learning_rate, fused=True)
 
 
 @torch.no_grad()

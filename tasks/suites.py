@@ -10,7 +10,7 @@
     selection = "best"            # which of them the metrics are taken from: the best or the last
 
     [[problems]]
-    name = "digits"               # optional beside it: steps, batch_size, learning_rate, halve_every, seeds, selection
+    name = "digits"               # optional beside it: steps, batch_size, learning_rate, halve_every, optimizer, seeds, selection
 
     [[problems]]
     name = "adult"
@@ -34,6 +34,7 @@ from tasks.errors import TaskError, suggest
 from tasks.registry import problem
 
 Selection = Literal["best", "last"]
+Optimizer = Literal["adam", "sgd"]
 
 _PACKAGED = Path(__file__).parent / "suites"
 _LIST = "(list them: python -m benchmark list suites)"
@@ -56,6 +57,8 @@ class Entry:
     """Whether the problem runs only where it is named."""
     halve_every: int | None = None
     """Steps after which the learning rate is halved, again and again; None: it is constant."""
+    optimizer: Optimizer = "adam"
+    """``sgd``: plain gradient steps, without momentum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def _read(path: Path, shown: str) -> Suite:
 
 def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any], folder: Path) -> Entry:
     counts = dict.fromkeys(("steps", "batch_size", "halve_every", "seeds"), _count)
-    optional = {**counts, "learning_rate": _rate, "selection": _selection, "on_request": _yes}
+    optional = {**counts, "learning_rate": _rate, "selection": _selection, "optimizer": _optimizer, "on_request": _yes}
     given = _table(table, where, required={"name": _text}, optional=optional)
     try:
         card = problem(given["name"], folder).card
@@ -135,6 +138,7 @@ def _entry(table: Mapping[str, Any], where: str, protocol: Mapping[str, Any], fo
         selection=given.get("selection", protocol["selection"]),
         seeds=given.get("seeds", protocol["seeds"]),
         on_request=given.get("on_request", False),
+        optimizer=given.get("optimizer", "adam"),
     )
 
 
@@ -203,6 +207,12 @@ def _selection(value: Any) -> Selection:
         near = suggest(value, ("best", "last")) if isinstance(value, str) else ""
         raise ValueError(f"must be 'best' or 'last'{near}")
     return cast(Selection, value)
+
+
+def _optimizer(value: Any) -> Optimizer:
+    if value not in ("adam", "sgd"):
+        raise ValueError("must be 'adam' or 'sgd' (plain gradient steps)")
+    return cast(Optimizer, value)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

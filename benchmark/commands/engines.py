@@ -56,7 +56,7 @@ def supported(wanted: Study) -> tuple[frozenset[Pair], Counter[str]]:
     for entry in wanted.suite.entries:
         for entrant in wanted.entrants:
             try:
-                check(tasks.problem(entry.problem), entrant.card.name, plan.hyperparameters(entrant))
+                check(tasks.problem(entry.problem), entrant.card.name, plan.hyperparameters(entrant), entry.optimizer)
             except Unsupported as error:
                 why[str(error)] += 1
             else:

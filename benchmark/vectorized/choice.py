@@ -65,7 +65,7 @@ class _Measurement:
         kinds: dict[str, Kind] = {}
         for entrant in entrants:
             try:
-                kinds[entrant.label] = check(self.problem, entrant.card.name, hyperparameters(entrant))
+                kinds[entrant.label] = check(self.problem, entrant.card.name, hyperparameters(entrant), self.entry.optimizer)
             except Unsupported as error:
                 reason = str(error)
         if not kinds:

@@ -45,13 +45,15 @@ def kind_of(method: methods.Method) -> Kind:
     raise Unsupported(f"{name} makes its steps in a way of its own")
 
 
-def check(problem: tasks.Problem, method: str, hyperparameters: Mapping[str, Value]) -> Kind:
+def check(problem: tasks.Problem, method: str, hyperparameters: Mapping[str, Value], optimizer: str = "adam") -> Kind:
     """What the method decides by, where it and the problem allow several seeds in one pass. No data is needed.
 
     Raises:
         Unsupported: they do not.
     """
     check_problem(problem)
+    if optimizer != "adam":
+        raise Unsupported(f"the optimizer is {optimizer}")
     card = problem.card
     count = len(card.tasks)
     kinds = [task.kind for task in card.tasks]

@@ -15,6 +15,7 @@ from benchmark.executors import Job
 from benchmark.records import RunRecord, TrialSpec, check, decode, encode
 from benchmark.train import Diverged, Run, losses_again, losses_of, random_state, untrained_losses
 from benchmark.trial import execute, failure
+from tasks.vlmop import VLMOP
 
 NAMES = methods.names()
 
@@ -358,3 +359,15 @@ def test_a_learning_rate_that_halves_is_another_trial_and_takes_smaller_steps(mo
     assert decode(encode(halved)) == halved
     assert constant.curve[0].validation_losses == halved.curve[0].validation_losses
     assert constant.curve[-1].validation_losses != halved.curve[-1].validation_losses
+
+
+def test_plain_gradient_steps_are_another_trial_and_move_by_the_gradient() -> None:
+    """On the convex VLMOP1 equal weights have the gradient x/2, so that each step of size 1 halves x."""
+    there = tasks.problem("vlmop1")
+    assert isinstance(there, VLMOP)
+    given = {"problem": "vlmop1", "problem_version": there.card.version, "batch_size": 1, "learning_rate": 1.0, "steps": 3}
+    assert spec(**given).id != spec(**given, optimizer="sgd").id
+    record = run(**given, optimizer="sgd", eval_every=1, selection="last")
+    assert record.status == "ok"
+    losses, *_ = there.losses([x / 8 for x in there.start(0)])
+    assert (record.test["first/loss"], record.test["second/loss"]) == pytest.approx(losses, rel=1e-5)

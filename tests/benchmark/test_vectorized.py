@@ -297,6 +297,12 @@ def test_a_landscape_is_refused() -> None:
         support(tasks.problem("vlmop1"), "equal", {})
 
 
+def test_plain_gradient_steps_are_taken_one_seed_at_a_time() -> None:
+    assert support(tasks.problem("wine"), "equal", {}) == "losses"
+    with pytest.raises(Unsupported, match="sgd"):
+        support(tasks.problem("wine"), "equal", {}, "sgd")
+
+
 def test_priorities_on_a_whole_jacobian_are_refused() -> None:
     with pytest.raises(Unsupported, match="priorities"):
         kind_of(methods.create("trimmed_mean", 3, priority=[1, 2, 3]))

@@ -109,6 +109,7 @@ def test_never_more_evaluations_than_asked(tmp_path: Path, steps: int, evaluatio
         ("learning_rate = 1", "learning_rate = nan", "learning_rate = nan must be a number above 0"),
         ("learning_rate = 1", "learning_rate = inf", "learning_rate = inf must be a number above 0"),
         ("learning_rate = 1", "learning_rate = true", "learning_rate = True must be a number above 0"),
+        ("steps = 100", 'optimizer = "lion"', "problem 2: optimizer = 'lion' must be 'adam' or 'sgd'"),
         ("steps = 100", "halve_every = 0", "problem 2: halve_every = 0 must be a whole number of at least 1"),
         ("steps = 100", "on_request = 1", "problem 2: on_request = 1 must be true or false"),
         ('name = "wine"', 'name = "whine"', "problem 1: unknown problem 'whine'; did you mean 'wine'?"),
