@@ -531,6 +531,29 @@ def verify(
     return execute(request)
 
 
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="[NAME|FILE.toml]", help="A published experiment; without, a list of what there is.")] = "",
+    methods: Annotated[str, typer.Option("--methods", metavar="a,b", help="Only these rows, by the source's names or ours.")] = "",
+    jobs: Jobs = "0",
+    results: Results = RESULTS,
+    output: Annotated[str, typer.Option("--format", metavar="table|md|json", help="How to print the verdicts.")] = "table",
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> int:
+    """Train what is missing of a published experiment and say, cell by cell, whether ours is what is printed. Exits with 1 where not."""
+    from benchmark.commands import flags
+    from benchmark.commands.reproduce import Request
+    from benchmark.commands.reproduce import reproduce as execute
+
+    number = flags.whole("--jobs", jobs, 0)
+    request = Request(
+        name=name, results=results, jobs=number, methods=methods, data_dir=data_dir, offline=offline, dry_run=dry_run, output=output
+    )
+    return execute(request)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 2 a mistake in the call (one line, nothing written), 130 interrupted."""
     from typer.exceptions import TyperException

@@ -15,7 +15,7 @@ from tasks.errors import MissingDependency, TaskError, require
 from tasks.locations import Locations
 from tasks.outside import Origin
 from tasks.registry import load, origin, problem, problems, problems_left_out
-from tasks.suites import Entry, Selection, Suite, suite, suite_names
+from tasks.suites import Entry, Selection, Suite, parse_suite, suite, suite_names
 
 __all__ = [
     "Entry",
@@ -36,6 +36,7 @@ __all__ = [
     "derive",
     "load",
     "origin",
+    "parse_suite",
     "problem",
     "problems",
     "problems_left_out",

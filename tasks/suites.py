@@ -107,10 +107,17 @@ def _read(path: Path, shown: str) -> Suite:
         raise TaskError(f"{where}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"{where}: not valid TOML: {error}") from error
+    return parse_suite(document, where, path.parent)
 
+
+def parse_suite(document: Mapping[str, Any], where: str, folder: Path) -> Suite:
+    """The suite that a document of this format describes; ``where`` begins the message of an error, ``folder`` is that of its files.
+
+    Raises:
+        TaskError: it breaks the format.
+    """
     head = _table(document, where, required={"name": _name, "version": _count, "summary": _text, "protocol": _mapping, "problems": _tables})
     protocol = _table(head["protocol"], f"{where}, [protocol]", required={"seeds": _count, "evaluations": _count, "selection": _selection})
-    folder = path.parent
     entries = [_entry(table, f"{where}, problem {position}", protocol, folder) for position, table in enumerate(head["problems"], start=1)]
     names = [entry.problem for entry in entries]
     twice = next((name for name in names if names.count(name) > 1), None)

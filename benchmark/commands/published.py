@@ -52,7 +52,7 @@ def published(*, name: str, output: str, results: Path, protocol: int | None = N
     return render(pages, cast(Drawn, output), width=width, colour=colour)
 
 
-def meant(name: str, tables: Mapping[str, Table]) -> list[Table]:
+def meant(name: str, tables: Mapping[str, Table], where: str = "--published") -> list[Table]:
     """The tables of this name: one by its own name, or all of a benchmark, with or without its network. Case does not matter.
 
     Raises:
@@ -66,5 +66,5 @@ def meant(name: str, tables: Mapping[str, Table]) -> list[Table]:
         names = list(dict.fromkeys(each for table in shown for each in (table.benchmark, table.title, table.name)))
         close = registry.suggestion(wanted, [each.casefold() for each in names])
         benchmarks = ", ".join(dict.fromkeys(table.benchmark for table in shown))
-        raise UsageError(f"--published is {name!r}; expected a benchmark ({benchmarks}) or a table{close} (all: leaderboard --published)")
+        raise UsageError(f"{where} is {name!r}; expected a benchmark ({benchmarks}) or a table{close} (all: leaderboard --published)")
     return found

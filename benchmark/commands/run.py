@@ -151,7 +151,7 @@ def planned(request: Request, console: Console) -> plan.Study:
         problem.require()
         plan.check_tasks(entrants, problem.card)
     where = locations(request.data_dir, request.offline)
-    fingerprints = _fingerprints(suite, where, console)
+    fingerprints = fingerprints_of(suite, where, console)
     if not problems:
         _say_on_request(tasks.suite(request.suite))
     return plan.Study(
@@ -185,7 +185,7 @@ def _refuse_changed(wanted: plan.Study, store: Store) -> None:
         raise UsageError(f"{name} is not what it was when {count} of its records were made: {remedy}, or use another --results folder")
 
 
-def _fingerprints(suite: tasks.Suite, where: tasks.Locations, console: Console) -> dict[str, str]:
+def fingerprints_of(suite: tasks.Suite, where: tasks.Locations, console: Console) -> dict[str, str]:
     """Of the data by problem, after decoding what was not yet: a problem without data is an error before any trial."""
     prints = {}
     for entry in suite.entries:

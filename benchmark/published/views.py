@@ -248,8 +248,8 @@ def draw(grids: Sequence[Grid], lines: Sequence[str], format: Drawn, *, width: i
     return _markdown(grids, lines) if format == "md" else _terminal(grids, lines, width, colour)
 
 
-_LEFT = ("method", "table", "benchmark", "source")
-_FOLDED = ("method", "benchmark", "source")
+_LEFT = ("method", "table", "benchmark", "source", "claim", "evidence", "verdict")
+_FOLDED = ("method", "benchmark", "source", "claim", "ours", "evidence")
 """Columns that fold, to _LEAST characters and below, before any other does."""
 _LEAST = 12
 _STYLES = {"reference": "cyan", "contradicted": "bold red", "ours": "bold green", "": ""}
