@@ -78,7 +78,7 @@ def judge(experiment: Experiment, runs: Runs, published: Mapping[str, Table], ro
                 wanted = [index] if table.columns else range(seeds[table.problem])
                 found.append(
                     Outcome(
-                        table.title or table.problem,
+                        table.title or f"{table.problem}: {', '.join(table.metrics)}",
                         row,
                         column,
                         tuple(table.metrics),

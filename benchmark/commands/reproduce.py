@@ -58,7 +58,11 @@ def reproduce(request: Request) -> int:
         return 0
     experiment = load(find(request.name))
     if experiment.suite is None:
-        outcomes = _published(experiment, request)
+        if request.methods:
+            raise UsageError(
+                f"--methods does not go with {experiment.name}, which recomputes what is printed and trains nothing; leave it out"
+            )
+        outcomes = recomputed_of(experiment)
     else:
         rows = chosen(experiment, request.methods)
         if request.dry_run:
@@ -90,10 +94,12 @@ def outcomes_of(wanted: Planned, store: Store, rows: Sequence[str] = ()) -> list
     return judge(wanted.experiment, runs, published, rows)
 
 
-def _published(experiment: Experiment, request: Request) -> list[Outcome]:
-    """Of an experiment that trains nothing."""
-    if request.methods:
-        raise UsageError(f"--methods does not go with {experiment.name}: it recomputes what is printed and trains nothing; leave it out")
+def recomputed_of(experiment: Experiment) -> list[Outcome]:
+    """The verdicts of an experiment that trains nothing.
+
+    Raises:
+        UsageError: a published table that is not there.
+    """
     tables = load_published()
     named = {table.name: table for name in experiment.told.published for table in meant(name, tables, f"{experiment.path}: published")}
     return [outcome for table in named.values() for outcome in recomputed(table)]

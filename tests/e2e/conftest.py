@@ -85,7 +85,7 @@ def cli(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("NO_COLOR", "1")
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        if arguments[0] in ("run", "sweep") and "inline" not in arguments:
+        if arguments[0] in ("run", "sweep", "reproduce") and "inline" not in arguments:
             start_fork_server()
         out, err = io.StringIO(), io.StringIO()
         with as_between_programs(), chdir(elsewhere), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_:

@@ -53,6 +53,8 @@ def test_help_takes_under_0_3_s_of_cpu() -> None:
         (["run", "--suite", "smoke", "--dry-run"], ("torch", "ray", "wandb", "datasets")),
         (["run", "--suite", "smoke", "--dry-run", "--methods", "sklearn.metrics:log_loss"], ("torch", "sklearn.metrics")),
         (["show", "torch.nn.functional:softplus"], HEAVY),
+        (["reproduce"], ("torch", "ray", "wandb", "datasets", "sklearn", "matplotlib")),
+        (["reproduce", "published-QM9"], ("torch", "ray", "wandb", "datasets", "sklearn", "matplotlib")),
         (["leaderboard", "--published"], ("torch", "ray", "wandb", "datasets", "sklearn", "matplotlib")),
         (["leaderboard", "--published", "NYUv2", "--results", "nowhere"], ("torch", "ray", "wandb", "datasets", "sklearn", "matplotlib")),
     ],
