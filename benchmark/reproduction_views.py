@@ -30,9 +30,9 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 def render(experiment: Experiment, outcomes: Sequence[Outcome], format: Drawn = "table", *, width: int = 100, colour: bool = False) -> str:
     """The tables of an experiment one after another, each with its sources and what is to be said of its cells."""
-    grids = [_grid(experiment, group, list(members)) for group, members in groupby(outcomes, key=lambda outcome: outcome.group)]
+    grids = [_grid(group, list(members)) for group, members in groupby(outcomes, key=lambda outcome: outcome.group)]
     told = experiment.told
-    lines = [f"{experiment.name}: {summary(outcomes)}.", *told.differs]
+    lines = [f"{experiment.title} ({experiment.name}): {summary(outcomes)}.", *told.differs]
     lines += [f"Tolerance: {_ended(tolerance.reason)}" for tolerance in told.tolerances.values()]
     signs = {outcome.verdict for outcome in outcomes}
     lines.append(
@@ -60,7 +60,7 @@ def _finite(number: Number) -> dict[str, float | None]:
     return {key: value if math.isfinite(value) else None for key, value in asdict(number).items()}
 
 
-def _grid(experiment: Experiment, title: str, members: Sequence[Outcome]) -> Grid:
+def _grid(title: str, members: Sequence[Outcome]) -> Grid:
     """A row a method and a column a cell; claims have a line each."""
     claims = all(outcome.printed.startswith(("below ", "above ")) for outcome in members)
     header, rows = _claims(members) if claims else _cells(members)
@@ -68,7 +68,7 @@ def _grid(experiment: Experiment, title: str, members: Sequence[Outcome]) -> Gri
     told = _explained(members, claims)
     left = len(told) - _MANY
     lines += [*told[:_MANY], f"{left} more are in --format json."] if left > 0 else told
-    return Grid(f"{experiment.title}. {title}", header, rows, [""] * len(rows), lines)
+    return Grid(title, header, rows, [""] * len(rows), lines)
 
 
 def _claims(members: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:

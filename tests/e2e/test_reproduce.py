@@ -14,7 +14,7 @@ from benchmark.store import Store
 from tests.e2e.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
-# On VLMOP1 equal weights halve x in every plain step of size 1: after four steps the losses are near 1/4, whatever the start.
+# On VLMOP1 equal weights halve x in every plain step of size 1: after twelve steps the losses are near 1/4, whatever the start.
 HALVING = """
 name = "halving"
 version = 1
