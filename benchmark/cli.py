@@ -297,6 +297,38 @@ def compare(
 
 
 @app.command()
+def advise(
+    problem: Annotated[str, typer.Option(metavar="FILE.py:OBJECT|MODULE:OBJECT|NAME", help="Yours, as tasks.from_loop makes it.")],
+    time: Annotated[str, typer.Option("--time", metavar="10m", help="What it may take: a number with s, m or h.")] = "10m",
+    methods: Methods = "all",
+    jobs: Jobs = "0",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    results: Results = RESULTS,
+    json: Annotated[bool, typer.Option("--json", help="The answer and its evidence as one document.")] = False,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+) -> None:
+    """Say which method to use on your own problem, found in the time given, with the evidence."""
+    from benchmark.commands import flags
+    from benchmark.commands.advise import Request
+    from benchmark.commands.advise import advise as execute
+
+    execute(
+        Request(
+            problem=problem,
+            time=time,
+            methods=methods,
+            jobs=flags.whole("--jobs", jobs, 0),
+            device=device,
+            results=results,
+            json=json,
+            data_dir=data_dir,
+            offline=offline,
+        )
+    )
+
+
+@app.command()
 def site(
     suite: Annotated[str, typer.Option(metavar="NAME", help="Only this suite; all that have records by default.")] = "",
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; one that this made is replaced.")] = Path("site"),
@@ -450,6 +482,18 @@ def submit(
         return command.check(path)
     command.submit(path, results=results, out=out, into_package=install)
     return 0
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the method: small letters, digits and underscores.")],
+    family: Annotated[str, typer.Option(metavar="loss|gramian|jacobian", help="What it looks at.")] = "gramian",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write NAME.py.")] = Path(),
+) -> None:
+    """Write a method's file that runs as it is, for your equation."""
+    from benchmark.commands.new import new as execute
+
+    execute(name, family, out)
 
 
 results_app = typer.Typer(help="Pack, unpack, merge and check folders of records.", rich_markup_mode=None)

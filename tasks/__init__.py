@@ -13,6 +13,7 @@
 from tasks.base import Evaluation, Kind, Metric, Problem, ProblemCard, Session, Split, Task, derive
 from tasks.errors import MissingDependency, TaskError, require
 from tasks.locations import Locations
+from tasks.loop import LoopProblem, from_loop
 from tasks.outside import Origin
 from tasks.registry import load, origin, problem, problems, problems_left_out
 from tasks.suites import Entry, Selection, Suite, parse_suite, suite, suite_names
@@ -22,6 +23,7 @@ __all__ = [
     "Evaluation",
     "Kind",
     "Locations",
+    "LoopProblem",
     "Metric",
     "MissingDependency",
     "Origin",
@@ -34,6 +36,7 @@ __all__ = [
     "Task",
     "TaskError",
     "derive",
+    "from_loop",
     "load",
     "origin",
     "parse_suite",

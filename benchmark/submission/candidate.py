@@ -88,11 +88,13 @@ def _check(word: str, path: Path) -> None:
     if path.is_symlink():
         raise UsageError(f"{word} is a link, and what it leads to may change: give the file itself ({path.resolve()})")
     if path.is_dir():
-        raise UsageError(f"{word} is a folder; expected the file of one method, such as inverse_norm.py")
+        raise UsageError(f"{word} is a folder; expected the file of one method, such as root_norm.py")
     if path.suffix != ".py":
-        raise UsageError(f"{word!r}: expected the file of one method, such as inverse_norm.py (how to write one: see CONTRIBUTING.md)")
+        raise UsageError(
+            f"{word!r}: expected the file of one method, such as root_norm.py (one that runs as it is: python -m benchmark new NAME)"
+        )
     if not path.is_file():
-        raise UsageError(f"no such method file: {word} (how to write one: see CONTRIBUTING.md)")
+        raise UsageError(f"no such method file: {word} (one that runs as it is: python -m benchmark new NAME)")
     if path.resolve().parent == Path(methods.__file__).resolve().parent:
         raise UsageError(f"{word} is in the package already, and needs no submission")
     if "," in word:

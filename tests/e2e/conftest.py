@@ -17,6 +17,7 @@ from benchmark.cli import main
 from benchmark.executors import process
 from methods import registry
 from methods.foreign import source
+from tasks import outside
 
 TINY = """
 name = "tiny"
@@ -106,7 +107,7 @@ def start_fork_server() -> None:
 @contextmanager
 def as_between_programs() -> Iterator[None]:
     """Nothing is known of users' files inside, and nothing that was learnt there outside."""
-    known = (registry._loaded, registry._defined, source._known)
+    known = (registry._loaded, registry._defined, source._known, outside.loaded)
     before = [dict(each) for each in known]
     modules = {name: module for name, module in sys.modules.items() if name.startswith(LOOSE)}
     for each in known:
@@ -124,5 +125,5 @@ def as_between_programs() -> Iterator[None]:
         sys.modules.update(modules)
 
 
-LOOSE = "lossbench_method_"
+LOOSE = ("lossbench_method_", "lossbench_problem_")
 """What the module of a user's file is called."""

@@ -62,8 +62,9 @@ def test_the_step_on_several_batches_of_the_readme_runs() -> None:
 
 
 def test_the_methods_of_the_documents_run(cli: Cli, tiny: Path, tmp_path: Path) -> None:
-    for index, text in enumerate((python_blocks("README.md")[2], python_blocks("CONTRIBUTING.md")[0])):
-        path = tmp_path / f"inverse_norm_{index}.py"
+    for index, name in enumerate(("README.md", "CONTRIBUTING.md")):
+        text = next(block for block in python_blocks(name) if "@methods.register" in block)
+        path = tmp_path / f"root_norm_{index}.py"
         path.write_text(text, encoding="utf-8")
         ran = cli("run", "--suite", tiny, "--methods", path, "--no-baselines", "--executor", "inline", "--results", tmp_path / str(index))
         assert ran.returncode == 0, ran.stderr

@@ -11,7 +11,9 @@ What differs from the simulation, and why:
   for thousands of steps. How long the crossing takes hangs on the rounding (``a * a`` for ``a ** 2`` moves PCGrad's end by 0.5 units of the
   table, hence its tolerances): CAGrad at s = 0.1 is not through after 50,000 steps here, nor in the figure of Nash-MTL, but was in the
   simulation (it arrives within 150,000). PCGrad at s = 1 has ended in (-17.65, -11.60), in (-18.43, -9.90), and there in (-18.90, -8.54).
-- FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where others rest: its tolerance is wider.
+- FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where others rest: its tolerance is wider. So
+  does Nash-MTL, whose direction has the length √2 however close the front is: at s = 1 from (-8.5, -5) it stands at L1 = -1.63 after 5,000
+  steps, at -2.00 after 30,000 and at -2.95 after 100,000, where the simulation had -2.02.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ TABLE = {
     (CAGRAD, "pcgrad"): Expected(((-11.65, -17.62), (-2.05, -19.95), (-18.43, -9.90)), within=2.0),
     (CAGRAD, "cagrad"): Expected((BALANCED, BALANCED, BALANCED), {"c": 0.5}, OPTIMUM),
     (CAGRAD, "mgda"): Expected(((-9.34, -18.64), (-0.42, -19.99), (-18.64, -9.33))),
-    (CAGRAD, "nash_mtl"): Expected(((-10.21, -18.30), (-2.02, -19.95), (-18.31, -10.20))),
+    (CAGRAD, "nash_mtl"): Expected(((-10.21, -18.30), (-2.02, -19.95), (-18.31, -10.20)), within=1.5),
 }
 EVERY_TIME = [(NASH, "equal"), (NASH, "imtl_g"), (CAGRAD, "equal")]
 """Those that take a second a run; the others are slow."""
