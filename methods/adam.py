@@ -21,7 +21,7 @@ class Adam(nn.Module):
         self.lr, self.betas = lr, betas
         self.register_buffer("first", torch.zeros(shape, dtype=dtype))
         self.register_buffer("second", torch.zeros(shape, dtype=dtype))
-        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.float32))
 
     first: Tensor
     second: Tensor
@@ -30,7 +30,7 @@ class Adam(nn.Module):
     def step(self, value: Tensor, gradient: Tensor) -> None:
         """Moves ``value`` in place."""
         first, (beta1, beta2) = self.first, self.betas
-        moved = value.detach().contiguous()  # the operator pairs elements by their addresses
+        moved = value.detach().to(first.dtype).contiguous()  # the operator wants one dtype, and pairs elements by their addresses
         torch._fused_adam_(
             [moved],
             [gradient.to(first).contiguous()],
@@ -46,7 +46,7 @@ class Adam(nn.Module):
             amsgrad=False,
             maximize=False,
         )
-        if not value.is_contiguous():
+        if moved.data_ptr() != value.data_ptr():
             value.detach().copy_(moved)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:

@@ -1,5 +1,5 @@
 """The contract's small network, for tests."""
 
-from methods.contract.nets import Net, build, flat, grads
+from methods.contract.nets import Net, backward, build, flat, grads
 
-__all__ = ["Net", "build", "flat", "grads"]
+__all__ = ["Net", "backward", "build", "flat", "grads"]

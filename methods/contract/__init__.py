@@ -38,13 +38,16 @@ def examine(name: str, report: Callable[[Finding], None], skip: Collection[str] 
     for unknown in sorted(set(skip) - set(known)):
         raise MethodError(f"there is no check {unknown!r} to skip{suggestion(unknown, known)} (there are: {', '.join(known)})")
     found: list[Finding] = []
+    unbuilt = ""
     for check in checks():
         if check.name in skip:
             finding = Finding(check.name, "skipped", "left out, as was asked", 0.0)
-        elif found and check.needs_a_step and found[0].status == "failed":
-            finding = Finding(check.name, "skipped", f"{found[0].check} failed", 0.0)
+        elif check.needs_a_step and unbuilt:
+            finding = Finding(check.name, "skipped", f"{unbuilt} failed", 0.0)
         else:
             finding = _made(check, name)
+        if not check.needs_a_step and finding.status == "failed":
+            unbuilt = check.name
         report(finding)
         found.append(finding)
     return tuple(found)
@@ -53,7 +56,9 @@ def examine(name: str, report: Callable[[Finding], None], skip: Collection[str] 
 def _made(check: Check, name: str) -> Finding:
     """One check; what the method warned of stands behind what the check found."""
     started = time.perf_counter()
-    with warnings.catch_warnings(record=True) as warned:
+    from methods.contract.surroundings import kept  # what one check leaves changed must not change the next
+
+    with warnings.catch_warnings(record=True) as warned, kept():
         warnings.simplefilter("always")
         try:
             message = check.run(name)

@@ -24,6 +24,8 @@ FACTS = {
     "kinds": ["classification", "regression", "regression"],
 }
 APART = 1e-3
+SAME = 1e-6
+"""Nearer than this are two names for one method; between the two a method is one that learns very slowly, which is worth a remark."""
 
 
 def quick(card: methods.Card) -> dict[str, float]:
@@ -55,20 +57,28 @@ def distance(one: str, two: str) -> float:
 
 
 def told(one: str, two: str) -> bool:
-    """Whether one of the two cards says that they coincide."""
-    return two in linear.card(one).coincides or one in linear.card(two).coincides
+    """Whether the cards say that they coincide: one of the two, or several that name one another on the way."""
+    named = {name: set(linear.card(name).coincides) for name in [*methods.names(), one, two]}
+    found, todo = {one}, [one]
+    while todo:
+        name = todo.pop()
+        near = {other for other, coincides in named.items() if other in named[name] or name in coincides} - found
+        found |= near
+        todo += near
+    return two in found
 
 
-def apart(one: str, two: str) -> None:
-    """Raises Broken where two methods are one without a card that says so, or are not although one does."""
+def apart(one: str, two: str, least: float = APART) -> float:
+    """How far apart two methods are. Raises Broken where they are one without a card that says so, or are not although one does."""
     far = distance(one, two)
     if far > APART and told(one, two):
         raise Broken(f"coincides={two!r} or {one!r} is on a card, but their directions differ by {far:.3g} in {STEPS} steps")
-    if far <= APART and not told(one, two):
+    if far <= least and not told(one, two):
         raise Broken(
             f"its directions differ from those of {two} by no more than {far:.2g} in {STEPS} steps; "
             f"expected another method, or coincides=({two!r},) on its card with the reason in deviations"
         )
+    return far
 
 
 def differs(name: str) -> str:
@@ -89,8 +99,8 @@ def differs(name: str) -> str:
         if ":" in name:  # a foreign card cannot say it
             if distance(name, other) <= APART:
                 notes.append(f"coincides with {other}")
-        else:
-            apart(name, other)
+        elif SAME < (far := apart(name, other, SAME)) <= APART and not told(name, other):
+            notes.append(f"differs from {other} by no more than {far:.2g} in {STEPS} steps")
     if card.coincides:
         notes.append(f"coincides with {', '.join(card.coincides)}, as its card says")
     return "; ".join(notes)

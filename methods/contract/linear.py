@@ -31,7 +31,7 @@ def theory(name: str) -> dict[str, str]:
     return {h.name: "theory" for h in card(name).hyperparameters if "theory" in h.choices}
 
 
-def losses_of(jacobian: Tensor, values: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+def losses_of(jacobian: Tensor, values: Tensor | None = None) -> tuple[torch.nn.Parameter, list[Tensor]]:
     """θ = 0 and losses L_t = values_t + <g_t, θ>, 1 by default."""
     theta = torch.nn.Parameter(torch.zeros(jacobian.shape[1], dtype=jacobian.dtype))
     return theta, losses_at(theta, jacobian, values)
@@ -48,6 +48,11 @@ def backward(balancer: methods.Method, losses: Callable[[], Losses], **given: An
     if balancer.extra_batches:
         given["evaluate"] = lambda k: losses()
     return balancer.backward(losses(), **given)
+
+
+def evaluate(balancer: methods.Method, theta: Tensor, jacobian: Tensor, values: Tensor) -> Callable[[int], Losses] | None:
+    """The further batches of a method that asks for some: the same losses again."""
+    return (lambda k: losses_at(theta, jacobian, values)) if balancer.extra_batches else None
 
 
 def step(balancer: methods.Method, jacobian: Tensor, values: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor | None]:

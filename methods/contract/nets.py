@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+import methods
+
 
 @dataclass
 class Net:
@@ -30,6 +32,11 @@ class Net:
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self.shared(), *(p for t in range(len(self.heads)) for p in self.private(t))]
+
+    def to(self, dtype: torch.dtype, device: str = "cpu") -> Net:
+        """The same net and data in another dtype, elsewhere."""
+        heads: list[nn.Module] = [head.to(device, dtype) for head in self.heads]
+        return Net(self.trunk.to(device, dtype), heads, self.x.to(device, dtype), [y.to(device, dtype) for y in self.targets])
 
     def clear(self) -> None:
         for parameter in self.parameters():
@@ -55,6 +62,13 @@ def build(tasks: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0, nor
         x = torch.randn(12, 5, dtype=dtype)
         targets = [10.0 ** (t - 1) * torch.randn(12, 2, dtype=dtype) for t in range(tasks)]
     return Net(trunk, heads, x, targets)
+
+
+def backward(balancer: methods.Method, net: Net) -> methods.Step:
+    """``balancer.backward`` with all that any method may ask for; every further batch is the same again."""
+    losses = net.losses()
+    evaluate = (lambda k: net.losses()) if balancer.extra_batches else None
+    return balancer.backward(losses, shared=net.shared(), representation=net.z, evaluate=evaluate)
 
 
 def flat(tensors: tuple[Tensor, ...] | list[Tensor]) -> Tensor:

@@ -41,7 +41,8 @@ def equal(found: Tensor, expected: Tensor, what: str) -> None:
 def plain_attributes(balancer: methods.Method) -> dict[str, Any]:
     """Numbers, words and tensors that lie beside buffers and parameters, where no state_dict sees them."""
     kinds = (bool, int, float, str, Tensor, list, tuple, dict)
-    return {key: value for key, value in vars(balancer).items() if not key.startswith("_") and isinstance(value, kinds)}
+    ours = {key for base in type(balancer).__mro__[1:] for key in vars(base)} | {"backward_passes"}
+    return {k: value for k, value in vars(balancer).items() if not k.startswith("_") and k not in ours and isinstance(value, kinds)}
 
 
 def forgotten(name: str) -> str:
@@ -49,7 +50,7 @@ def forgotten(name: str) -> str:
     balancer = create(name)
     before = {key: copy.deepcopy(value) for key, value in plain_attributes(balancer).items()}
     run(balancer, 0, 5)
-    found = [key for key, value in plain_attributes(balancer).items() if key != "backward_passes" and repr(value) != repr(before.get(key))]
+    found = [key for key, value in plain_attributes(balancer).items() if repr(value) != repr(before.get(key))]
     return f" (not in state_dict, but changed by steps: {', '.join(found)}; make it a buffer)" if found else ""
 
 
