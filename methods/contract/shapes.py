@@ -110,10 +110,15 @@ def _rng() -> torch.Generator:
 def update(name: str, dtype: torch.dtype, device: str = "cpu", steps: int = 1) -> Tensor:
     """The last of some steps on a small network in this dtype: ``[P]`` over trunk and heads, in float64 on the host.
 
+    In 16 bits the losses are all about 1: there, powers of large ones overflow by nobody's fault.
+
     Raises:
         Broken: a gradient has another dtype, device or shape than its parameter.
     """
-    net = nets.build().to(dtype, device)
+    net = nets.build()
+    if torch.finfo(dtype).bits == 16:
+        net.targets = [target / target.square().mean().sqrt() for target in net.targets]
+    net = net.to(dtype, device)
     balancer = linear.create(name, 3, **FACTS)
     for _ in range(steps):
         net.clear()

@@ -5,7 +5,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="claims_equivariance", version=1, title="", paper="", year=2026, family="gramian", equation="", claims=("permutation_equivariant",))
+    methods.Card(name="claims_equivariance", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="gramian", equation="w", claims=("permutation_equivariant",))
 )
 class Broken(methods.GramianMethod):
     def weights(self, gramian, losses):

@@ -5,7 +5,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="claims_the_simplex", version=1, title="", paper="", year=2026, family="gramian", equation="", claims=("simplex",))
+    methods.Card(name="claims_the_simplex", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="gramian", equation="w", claims=("simplex",))
 )
 class Broken(methods.GramianMethod):
     def weights(self, gramian, losses):

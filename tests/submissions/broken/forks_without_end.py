@@ -5,7 +5,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="forks_without_end", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="forks_without_end", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

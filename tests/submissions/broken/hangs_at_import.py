@@ -8,7 +8,7 @@ time.sleep(10_000)
 
 
 @methods.register(
-    methods.Card(name="hangs_at_import", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="hangs_at_import", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

@@ -3,7 +3,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="is_another_method", version=1, title="", paper="", year=2026, family="loss", equation="", positive_losses=True)
+    methods.Card(name="is_another_method", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w", positive_losses=True)
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

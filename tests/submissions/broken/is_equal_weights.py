@@ -5,7 +5,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="is_equal_weights", version=1, title="", paper="", year=2026, family="gramian", equation="")
+    methods.Card(name="is_equal_weights", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="gramian", equation="w")
 )
 class Broken(methods.GramianMethod):
     def weights(self, gramian, losses):

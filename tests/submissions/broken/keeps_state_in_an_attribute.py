@@ -3,7 +3,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="keeps_state_in_an_attribute", version=1, title="", paper="", year=2026, family="gramian", equation="")
+    methods.Card(name="keeps_state_in_an_attribute", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="gramian", equation="w")
 )
 class Broken(methods.GramianMethod):
     def setup(self):

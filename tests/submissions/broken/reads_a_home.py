@@ -8,7 +8,7 @@ print(open('STORE/.netrc').read(), glob.glob('/root/*'))
 
 
 @methods.register(
-    methods.Card(name="reads_a_home", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="reads_a_home", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

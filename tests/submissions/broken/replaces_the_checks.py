@@ -7,7 +7,7 @@ contract._made = lambda check, name: contract.Finding(check.name, 'passed', '', 
 
 
 @methods.register(
-    methods.Card(name="replaces_the_checks", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="replaces_the_checks", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

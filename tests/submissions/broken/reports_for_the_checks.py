@@ -12,7 +12,7 @@ frame.f_locals['report'](Finding('zero', 'passed', '', 0.1))
 
 
 @methods.register(
-    methods.Card(name="reports_for_the_checks", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="reports_for_the_checks", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

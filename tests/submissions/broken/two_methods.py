@@ -3,7 +3,7 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="one", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="one", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class One(methods.LossMethod):
     def objective(self, losses):
@@ -11,7 +11,7 @@ class One(methods.LossMethod):
 
 
 @methods.register(
-    methods.Card(name="two", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="two", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Two(methods.LossMethod):
     def objective(self, losses):

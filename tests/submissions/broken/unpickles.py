@@ -8,7 +8,7 @@ pickle.loads(b'cfractions\nFraction\n)R.')
 
 
 @methods.register(
-    methods.Card(name="unpickles", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="unpickles", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

@@ -8,7 +8,7 @@ Path(__file__).with_suffix('.log').write_text('I was here')
 
 
 @methods.register(
-    methods.Card(name="writes_beside_itself", version=1, title="", paper="", year=2026, family="loss", equation="")
+    methods.Card(name="writes_beside_itself", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
 )
 class Broken(methods.LossMethod):
     def objective(self, losses):

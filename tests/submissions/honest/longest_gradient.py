@@ -2,7 +2,16 @@ import methods
 
 
 @methods.register(
-    methods.Card(name="longest_gradient", version=1, title="", paper="", year=2026, family="jacobian", equation="", claims=("degree_1",))
+    methods.Card(
+        name="longest_gradient",
+        version=1,
+        title="Submitted",
+        paper="Nobody, 2026",
+        year=2026,
+        family="jacobian",
+        equation="w",
+        claims=("degree_1",),
+    )
 )
 class Honest(methods.JacobianMethod):
     def direction(self, jacobian, losses):

@@ -3,7 +3,9 @@ import torch
 import methods
 
 
-@methods.register(methods.Card(name="running_losses", version=1, title="", paper="", year=2026, family="loss", equation=""))
+@methods.register(
+    methods.Card(name="running_losses", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
+)
 class Honest(methods.LossWeighting):
     def setup(self):
         self.register_buffer("mean", torch.ones(self.num_tasks))
