@@ -102,31 +102,62 @@ METHODS: dict[str, Callable[[Pair, Pair], Pair]] = {
 }
 
 
-def end(direction: Callable[[Pair, Pair], Pair], start: Pair, scale: float, steps: int, rate: float = 1e-3) -> Pair:
-    """Where Adam has x after these steps."""
-    x, mean, square = list(start), [0.0, 0.0], [0.0, 0.0]
-    for step in range(1, steps + 1):
-        _, g, h = losses(x[0], x[1], scale)
-        d = direction(g, h)
+class Adam:
+    """Of two numbers, with the usual constants."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate, self.steps, self.mean, self.square = rate, 0, [0.0, 0.0], [0.0, 0.0]
+
+    def step(self, x: list[float], gradient: Pair) -> None:
+        self.steps += 1
         for i in (0, 1):
-            mean[i] = 0.9 * mean[i] + 0.1 * d[i]
-            square[i] = 0.999 * square[i] + 0.001 * d[i] ** 2
-            x[i] -= rate * mean[i] / (1 - 0.9**step) / (math.sqrt(square[i] / (1 - 0.999**step)) + 1e-8)
+            self.mean[i] = 0.9 * self.mean[i] + 0.1 * gradient[i]
+            self.square[i] = 0.999 * self.square[i] + 0.001 * gradient[i] ** 2
+            mean, square = self.mean[i] / (1 - 0.9**self.steps), self.square[i] / (1 - 0.999**self.steps)
+            x[i] -= self.rate * mean / (math.sqrt(square) + 1e-8)
+
+
+def end(method: str, start: Pair, scale: float, steps: int) -> Pair:
+    """Where Adam has x after these steps."""
+    x, adam = list(start), Adam(1e-3)
+    if method == "famo":
+        return end_of_famo(x, adam, scale, steps)
+    for _ in range(steps):
+        _, g, h = losses(x[0], x[1], scale)
+        adam.step(x, METHODS[method](g, h))
+    return x[0], x[1]
+
+
+def end_of_famo(x: list[float], adam: Adam, scale: float, steps: int) -> Pair:
+    """With the lower bounds (-21 s, -21) of the authors' toy and no decay of the logits."""
+    bounds, logits, learner = (-21 * scale, -21.0), [0.0, 0.0], Adam(0.025)
+    for _ in range(steps):
+        pair, g, h = losses(x[0], x[1], scale)
+        gaps = [value - bound + 1e-8 for value, bound in zip(pair, bounds, strict=True)]
+        odds = math.exp(logits[0] - logits[1])
+        z = (odds / (1 + odds), 1 / (1 + odds))
+        c = 1 / (z[0] / gaps[0] + z[1] / gaps[1])
+        adam.step(x, combined(c * z[0] / gaps[0], g, c * z[1] / gaps[1], h))
+        after = [value - bound + 1e-8 for value, bound in zip(losses(x[0], x[1], scale)[0], bounds, strict=True)]
+        fall = [math.log(gaps[k] / after[k]) for k in (0, 1)]
+        mean = z[0] * fall[0] + z[1] * fall[1]
+        learner.step(logits, (z[0] * (fall[0] - mean), z[1] * (fall[1] - mean)))
     return x[0], x[1]
 
 
 def main() -> None:
-    unknown = [name for name in sys.argv[1:] if name not in METHODS]
+    names = [*METHODS, "famo"]
+    unknown = [name for name in sys.argv[1:] if name not in names]
     if unknown:
-        sys.exit(f"unknown method {unknown[0]!r}; expected one of {', '.join(METHODS)}")
+        sys.exit(f"unknown method {unknown[0]!r}; expected one of {', '.join(names)}")
     for problem, steps in zip(PROBLEMS, (50_000, 100_000), strict=True):
-        for name in sys.argv[1:] or METHODS:
+        for name in sys.argv[1:] or names:
             for start in problem.starts:
                 found = []
                 for run in range(RUNS):
                     shift = random.Random(run)
                     moved = start if run == 0 else (start[0] + shift.uniform(-APART, APART), start[1] + shift.uniform(-APART, APART))
-                    pair, *_ = losses(*end(METHODS[name], moved, problem.scale, steps), problem.scale)
+                    pair, *_ = losses(*end(name, moved, problem.scale, steps), problem.scale)
                     found.append(f"({pair[0]:.2f}, {pair[1]:.2f}; {front_distance(pair, problem.scale):.2f} off)")
                 print(f"{problem.card.name} {name} {start}: {' '.join(found)}", flush=True)
 

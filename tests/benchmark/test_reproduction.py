@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import runpy
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -330,3 +332,13 @@ def test_the_method_files_do_what_their_experiments_say() -> None:
     assert weights("pareto_mtl", (1.0, 0.1), index=0, vectors=2, first=0) == pytest.approx([0.5, 0.5])
     with pytest.raises(methods.MethodError, match="index is 5"):
         methods.create("pareto_mtl", 2, index=5, vectors=5)
+
+
+def test_by_symmetry_a_method_without_scale_stays_on_the_axis_from_the_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why the printed end of Nash-MTL from (0, 0) cannot be right; by the simulation that shares nothing with the methods."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    simulated = runpy.run_path(str(find("two-objective").parent / "two_objective_float64.py"))
+    x1, x2 = simulated["end"]("nash", (0.0, 0.0), 0.1, 2000)
+    assert abs(x1) < 1e-4  # but for rounding
+    assert x2 < -1.5
+    assert abs(simulated["end"]("equal", (0.0, 0.0), 0.1, 2000)[0]) > 0.1
