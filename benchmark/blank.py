@@ -24,7 +24,8 @@ PARTS = {
         base="LossMethod",
         equation="Σ arsinh(L_t), so that w_t = 1 / √(1 + L_t²)",
         idea="Large losses count by their logarithm, small ones as they are.",
-        given="losses [T]: this step's losses, with their graph. Returns the scalar to minimise; one backward pass follows.",
+        given="losses [T]: this step's losses, with their graph. Returns the scalar to minimise; one backward pass follows.\n"
+        "    # Parameters of its own are stepped by learn(self, gradients): methods/awl.py has some.",
         signature="objective(self, losses: Tensor) -> Tensor",
         body="losses.asinh().sum()",
     ),
@@ -32,7 +33,8 @@ PARTS = {
         base="GramianMethod",
         equation="w_t = 1 / √n_t, n_t = ‖g_t‖",
         idea="Long task gradients are shortened, but not all the way to unit length.",
-        given="G = J Jᵀ [T, T] in float64 on the host, row t of J being task t's gradient; losses [T], detached. Returns weights [T].",
+        given="G = J Jᵀ [T, T] in float64 on the host, row t of J being task t's gradient; losses [T], detached. Returns weights [T].\n"
+        '    # T without the tasks whose gradient is zero: state of a number a task wants zero_rows = "seen" in this class.',
         signature="weights(self, gramian: Tensor, losses: Tensor) -> Tensor",
         body="gramian.diagonal() ** -0.25",
     ),

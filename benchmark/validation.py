@@ -26,7 +26,7 @@ LARGEST = 1 << 18
 """Bytes of a method's file; the longest of ours has a twentieth of it."""
 LONGEST = 400
 """Characters of a finding's message."""
-DEFAULT = Limits(seconds=120.0, memory=4_000_000_000, processes=0, file_size=1 << 24)
+DEFAULT = Limits(seconds=120.0, memory=4_000_000_000, processes=0, file_size=1 << 24, disk=1 << 28)
 
 BEFORE = {"file": "a file of Python with one card, written out", "import": "it can be imported"}
 AFTER = {

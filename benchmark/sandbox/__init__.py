@@ -5,8 +5,10 @@ What holds, on Linux with Landlock and seccomp (5.13 and later, any user; :func:
 - nothing outside the writable folders can be written, renamed or removed, and nothing outside the readable ones can be opened: home
   folders, their tokens and the store's surroundings included. Folders can be listed and files' sizes seen.
 - no socket can be opened, no process outside can be traced, nor (from 6.12) signalled.
-- processor time, memory, the size of a file, the number of processes and the time on the clock are limited; a guard outside measures them
-  and kills all that was started at once: nothing inside can leave its process group, or become its own grandparent.
+- processor time, memory, files (each, and all together), the number of processes and the time on the clock are limited; a guard outside
+  measures them and kills all that was started at once: nothing inside can leave its process group, or become its own grandparent.
+- modes, owners, times and attributes of files, and the priority of processes, stay as they are, here and everywhere; memory that would
+  outlive it, or that no process maps, cannot be had.
 - the environment holds names from a list and nothing else, and the bytes of the old one are overwritten.
 
 What does not hold, and what is done about it:
@@ -17,7 +19,7 @@ What does not hold, and what is done about it:
   guard against the rest is that the harness makes the records of a submission, and that ``verify`` makes them again.
 - Copies of a secret that this process made before it was confined may be left in memory that was freed.
 - Kernels have bugs, and a shared machine has side channels. Run what is likely to attack you in a virtual machine of its own.
-- The number of files in the writable folders is not limited, their sizes are.
+- The command lines of other processes can be read, as by every user of the system.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Limits:
         memory: bytes of all its processes together, and of data in each; None for no limit.
         processes: programs that may run besides it at once, such as a compiler; 0 forbids any. It can never copy itself (``fork``).
         file_size: bytes of any file it writes.
+        disk: bytes of all its files together. They are looked at once a second: until then it may write what the disk takes.
         local_sockets: whether it may open Unix sockets, which drivers of a GPU may want.
     """
 
@@ -50,6 +53,7 @@ class Limits:
     memory: int | None = None
     processes: int = 0
     file_size: int = 1 << 28
+    disk: int = 1 << 32
     local_sockets: bool = False
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from benchmark.sandbox import Limits, environment, kernel, landlock, places, seccomp
 
+OPEN_FILES = 4096
+"""Each may hold some memory of the kernel's: what a pipe or a pair of sockets has in it."""
+
 
 def confine(writable: Sequence[Path], limits: Limits, readable: Sequence[Path] = (), scratch: Path | None = None) -> list[str]:
     """As :func:`benchmark.sandbox.confine` says.
@@ -62,6 +65,7 @@ def set_limits(limits: Limits) -> None:
     """
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, limits.file_size)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
     if limits.memory is not None:
         _lower(resource.RLIMIT_DATA, limits.memory)
     if not math.isinf(limits.seconds):

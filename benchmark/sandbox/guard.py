@@ -16,13 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from benchmark.sandbox import Ended, Limits, audit, channel, kernel, places
+from benchmark.sandbox import Ended, Limits, audit, channel, folders, kernel, places
 from benchmark.sandbox.confinement import confine
 
 TICK = 0.05
 """Seconds between two measurements."""
 LOOK = 1.0
-"""Seconds between two looks for processes that it started, unless the machine has many more than before."""
+"""Seconds between two looks at its files, and for processes that it started, unless the machine has many more than before."""
+LEAVING = 1.0
+"""Seconds between closing the pipe and being gone."""
 DYING = 0.005
 """Seconds to wait for processes that were killed."""
 NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "std::bad_alloc", "out of memory")
@@ -64,7 +66,7 @@ def guarded(
     os.close(theirs)
     with suppress(OSError):
         os.setpgid(child, child)  # the child does the same: whoever is first, it is done before anybody needs it
-    watched = _Run(child, limits, channel.Receiver(key), hear)
+    watched = _Run(child, limits, channel.Receiver(key), hear, (scratch, *(folder for folder in writable if folder.is_dir())))
     try:
         watched.follow(ours, ends, start)
     finally:
@@ -79,12 +81,14 @@ def guarded(
 class _Run:
     """What is known of a run so far."""
 
-    def __init__(self, child: int, limits: Limits, receiver: channel.Receiver, hear: Callable[[bytes], None]) -> None:
-        self.child, self.limits, self.receiver, self.hear = child, limits, receiver, hear
+    def __init__(
+        self, child: int, limits: Limits, receiver: channel.Receiver, hear: Callable[[bytes], None], writable: Sequence[Path]
+    ) -> None:
+        self.child, self.limits, self.receiver, self.hear, self.writable = child, limits, receiver, hear, writable
         self.trespasses: list[str] = []
         self.notes: list[str] = []
         self.end: tuple[Status, str] | None = None
-        self._family, self._looked, self._before = [child], time.monotonic(), _threads()
+        self._family, self._counted, self._looked, self._before = [child], time.monotonic(), time.monotonic(), _threads()
 
     def follow(self, pipe: int, ends: Sequence[int], start: float) -> None:
         """Until it has said how it ended, has died, or had to be stopped."""
@@ -98,7 +102,8 @@ class _Run:
                 if file != pipe:
                     self.end = "killed", "nobody waits for it any more"
                 elif not (event & select.POLLIN and self._read(pipe)):
-                    return  # it is over, or every process inside has closed the pipe
+                    self._leaves()
+                    return
             now = time.monotonic()
             if now - start > self.limits.seconds:
                 self.end = self.end or ("timeout", f"still running after {now - start:.1f} s: killed")
@@ -119,6 +124,14 @@ class _Run:
             name = f" ({signal.Signals(-code).name})" if -code in signal.valid_signals() else ""
             return "killed", f"died: signal {-code}{name}{'; out of memory?' if -code == signal.SIGKILL else ''}"
         return "killed", f"left in the middle, with exit code {code}"
+
+    def _leaves(self) -> None:
+        """It is over, or every process inside has closed the pipe: then nothing more can be heard of it."""
+        since = time.monotonic()
+        while self.end is None and not _gone(self.child):
+            if time.monotonic() - since > LEAVING:
+                self.end = "killed", "closed the pipe that it reports through, and went on: killed"
+            time.sleep(DYING)
 
     def _read(self, pipe: int) -> bool:
         """Takes in what is there; whether anything is or may yet be."""
@@ -154,15 +167,27 @@ class _Run:
         if not kernel.LINUX or self.end is not None:
             return
         many = _threads() > self._before + self.limits.processes
-        if self.limits.processes and (many or time.monotonic() - self._looked > LOOK):
-            self._family, self._looked = _family(self.child), time.monotonic()
+        now = time.monotonic()
+        if self.limits.processes and (many or now - self._counted > LOOK):
+            self._family, self._counted = _family(self.child), now
         family = self._family
+        if now - self._looked > LOOK:
+            self._look(family)
+            self._looked = time.monotonic()
         if len(family) - 1 > self.limits.processes:
             self.end = "killed", f"had {len(family) - 1} processes running, more than the {self.limits.processes} allowed: killed"
         elif self.limits.memory is not None and sum(map(_resident, family)) > self.limits.memory:
             taken = sum(map(_share, family))
             if taken > self.limits.memory:
                 self.end = "memory", f"took {taken / 1e9:.2f} GB of memory, more than the {self.limits.memory / 1e9:.2f} GB allowed: killed"
+
+    def _look(self, family: Sequence[int]) -> None:
+        most = self.limits.disk
+        size, count = folders.taken(self.writable, family, most)
+        if size > most:
+            self.end = "killed", f"wrote files of {size / 1e9:.2f} GB, more than the {most / 1e9:.2f} GB allowed: killed"
+        elif count > folders.MOST:
+            self.end = "killed", f"made more than {folders.MOST:,} files: killed"
 
 
 def _live(
@@ -273,10 +298,11 @@ def _family(group: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
-    """Bytes in memory that are its own or shared with others; 0 of the dead. Cheap, and too much after a fork."""
+    """Bytes in memory that are its own or shared with others, and the kernel's tables of them, which what is mapped and never written takes
+    as well; 0 of the dead. Cheap, and too much after a fork."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:", "VmPTE:")))
     return 0
 
 
@@ -284,5 +310,6 @@ def _share(pid: int) -> int:
     """The same, with what is shared divided by the number of those who share it."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+        own = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in [*lines, *own] if line.startswith(("Pss_Anon:", "Pss_Shmem:", "VmPTE:")))
     return 0

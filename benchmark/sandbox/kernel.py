@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 36, 38, 22
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
@@ -36,16 +37,22 @@ def prctl(option: int, *arguments: int | ctypes.Array[ctypes.c_char]) -> None:
 
 
 def drop_privileges(capset: int) -> None:
-    """Gives up root's rights for good, but the one to pass over a file's permissions: Landlock decides about files.
+    """Gives up root's rights for good, but the one to pass over a file's permissions, if it is there: Landlock decides about files.
 
     Args:
         capset: the number of that system call.
     """
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    kept = (1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH) if os.geteuid() == 0 else 0
+    kept = (1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH) & permitted() if os.geteuid() == 0 else 0
     header = ctypes.create_string_buffer(b"".join(each.to_bytes(4, sys.byteorder) for each in (0x20080522, 0)), 8)
     data = ctypes.create_string_buffer(b"".join(each.to_bytes(4, sys.byteorder) for each in (kept, kept, 0, 0, 0, 0)), 24)
     call(capset, header, data)
+
+
+def permitted() -> int:
+    """The rights that this process may have, a bit each: in a container root may have few, or none."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapPrm:"))
+    return int(line.split()[1], 16)
 
 
 def wipe(start: int, end: int) -> None:

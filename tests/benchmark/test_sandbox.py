@@ -19,10 +19,10 @@ LINUX = pytest.mark.skipif(not (landlock.version() and seccomp.number("socket") 
 
 
 def ended(
-    code: str, *, seconds: float = 30.0, memory: int = 1 << 30, processes: int = 0, file_size: int = 1 << 20
+    code: str, *, seconds: float = 30.0, memory: int = 1 << 30, processes: int = 0, file_size: int = 1 << 20, disk: int = 1 << 32
 ) -> tuple[Ended, list[bytes]]:
     heard: list[bytes] = []
-    return run("sandbox_work:work", code.encode(), Limits(seconds, memory, processes, file_size), heard.append), heard
+    return run("sandbox_work:work", code.encode(), Limits(seconds, memory, processes, file_size, disk), heard.append), heard
 
 
 def test_what_is_sent_arrives_in_order() -> None:
@@ -44,6 +44,7 @@ def test_what_is_sent_arrives_in_order() -> None:
         ("import os\nfor f in range(3, 30):\n  try: os.write(f, bytes(99))\n  except OSError: pass", "killed", "not signed"),
         ("import os\nfor f in range(3, 30):\n  try: os.write(f, b'x' * 99)\n  except OSError: pass", "killed", "no message"),
         ("while True: print('x' * 1000)", "error", "File too large"),
+        ("import os, time\nos.closerange(0, 99)\ntime.sleep(99)", "killed", "closed the pipe that it reports through"),
     ],
 )
 def test_how_it_ends_is_said(code: str, status: str, message: str) -> None:
@@ -106,6 +107,78 @@ send(repr((tried, ctypes.get_errno())).encode())
     assert found.status == "ok"
     assert heard == [b"([-1, -1, -1, -1], 1)"]
     assert list(tmp_path.iterdir()) == []
+
+
+@LINUX
+def test_what_landlock_lets_pass_changes_nothing(tmp_path: Path) -> None:
+    victim = tmp_path / "record.json"
+    victim.write_text("kept", encoding="utf-8")
+    os.utime(victim, (1, 1))
+    before, nice = victim.stat(), os.getpriority(os.PRIO_PROCESS, 0)
+    code = f"""
+import os, shutil
+for path in ({str(victim)!r}, os.open({os.__file__!r}, os.O_RDONLY)):
+    os.chmod(path, 0o777)
+    os.chown(path, 1, 1)
+    os.utime(path)
+    os.setxattr(path, "user.tag", b"mine")
+os.setpriority(os.PRIO_PROCESS, {os.getpid()}, 9)
+open("one", "w").write("text")
+shutil.copy2("one", "two")
+send(open("two").read().encode())
+"""
+    module = os.stat(os.__file__)
+    found, heard = ended(code)
+    assert (found.status, heard) == ("ok", [b"text"]), found.message
+    assert f"changed {victim} (os.chmod)" in found.trespasses
+    assert (victim.stat(), os.listxattr(victim), os.stat(os.__file__)) == (before, [], module)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == nice
+
+
+@LINUX
+def test_what_would_outlive_it_or_be_counted_by_nobody_cannot_be_had() -> None:
+    """Memory of System V and without a mapping; being left alive without its guard, or unseen by it; calls newer than the list."""
+    code = """
+import ctypes
+libc = ctypes.CDLL(None)
+tried = [libc.shmget(0, 4096, 0o1600), libc.msgget(0, 0o1600), libc.semget(0, 1, 0o1600), libc.memfd_create(b"x", 0)]
+tried += [libc.prctl(1, 0, 0, 0, 0), libc.prctl(4, 0, 0, 0, 0), libc.syscall(452, -100, b".", 0, 0)]
+send(repr(tried).encode())
+"""
+    assert ended(code)[1] == [b"[-1, -1, -1, -1, -1, -1, -1]"]
+
+
+@pytest.mark.parametrize("names", ["str(i)", "'same'"])
+def test_all_its_files_together_are_limited(names: str) -> None:
+    """Those without a name too."""
+    code = f"""
+import os, time
+kept = []
+for i in range(64):
+    kept.append(open({names}, "wb"))
+    if {names} == "same": os.remove("same")
+    kept[-1].write(bytes(1 << 19))
+    kept[-1].flush()
+time.sleep(20)
+"""
+    found, _ = ended(code, disk=1 << 24)
+    assert found.status == "killed"
+    assert "wrote files of 0.03 GB, more than the 0.02 GB allowed" in found.message
+
+
+@LINUX
+def test_root_with_few_rights_gives_up_those_and_asks_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that has dropped them all: what is not there cannot be kept."""
+    asked: list[bytes] = []
+    monkeypatch.setattr(kernel, "prctl", lambda *arguments: None)
+    monkeypatch.setattr(kernel, "call", lambda number, header, data: asked.append(data.raw))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(kernel, "permitted", lambda: 1 << kernel.CAP_DAC_OVERRIDE | 1 << 21)
+    kernel.drop_privileges(126)
+    monkeypatch.setattr(kernel, "permitted", lambda: 0)
+    kernel.drop_privileges(126)
+    kept = (1 << kernel.CAP_DAC_OVERRIDE).to_bytes(4, sys.byteorder)
+    assert asked == [kept * 2 + bytes(16), bytes(24)]
 
 
 def test_there_is_no_secret_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
