@@ -13,11 +13,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Evaluation, Metric, Problem, ProblemCard, Session, Split, Task, derive
+from tasks.batches import Batches, moved, tensors
 from tasks.errors import TaskError
 from tasks.locations import Locations
 
@@ -69,9 +72,9 @@ def from_loop(
     return LoopProblem(
         model,
         losses,
-        _Batches(train, "train"),
-        _Batches(validation, "validation"),
-        None if test is None else _Batches(test, "test"),
+        Batches(train, "train"),
+        Batches(validation, "validation"),
+        None if test is None else Batches(test, "test"),
         shared,
         kinds,
         steps,
@@ -81,52 +84,13 @@ def from_loop(
     )
 
 
-class _Batches:
-    """Batches by number, in an order that a seed draws."""
-
-    def __init__(self, given: Any, name: str) -> None:
-        self._name = name
-        if isinstance(given, (list, tuple)):
-            self._items: Any = given
-            self._collate: Callable[[list[Any]], Any] = lambda items: items[0]
-            self.size = 1
-        elif hasattr(given, "dataset") and hasattr(given, "collate_fn"):
-            if not hasattr(given.dataset, "__getitem__") or not hasattr(given.dataset, "__len__"):
-                raise TaskError(
-                    f"from_loop: the data set of {name} cannot be indexed; expected one with len() and [i], or a list of batches"
-                )
-            if getattr(given, "batch_size", None) is None:
-                raise TaskError(
-                    f"from_loop: {name} has a batch sampler of its own; expected a DataLoader with batch_size, or a list of batches"
-                )
-            self._items, self._collate, self.size = given.dataset, given.collate_fn, given.batch_size
-        else:
-            raise TaskError(f"from_loop: {name} is {type(given).__name__}; expected a DataLoader or a list of batches")
-        if not len(self._items):
-            raise TaskError(f"from_loop: {name} is empty; expected at least one batch")
-        self.size = min(self.size, len(self._items))
-
-    def __len__(self) -> int:
-        """Rows, or batches where the data came as those."""
-        return len(self._items)
-
-    def of(self, rows: Sequence[int]) -> Any:
-        return self._collate([self._items[row] for row in rows])
-
-    def in_order(self) -> Iterable[tuple[Any, int]]:
-        """Every batch with the number of its rows; the last may be smaller."""
-        for start in range(0, len(self), self.size):
-            rows = range(start, min(start + self.size, len(self)))
-            yield self.of(rows), len(rows)
-
-
 class LoopProblem(Problem):
     """What :func:`from_loop` makes. Its metrics are its losses."""
 
     embedded = False  # its data may change between two runs: every trial looks at the fingerprint
 
     def __init__(
-        self, model: Any, losses: Losses, train: _Batches, validation: _Batches, test: _Batches | None, shared: Shared | None,
+        self, model: Any, losses: Losses, train: Batches, validation: Batches, test: Batches | None, shared: Shared | None,
         kinds: Sequence[str] | None, steps: int, learning_rate: float, name: str, version: int,
     ) -> None:  # fmt: skip
         self._model, self.losses, self.train, self.validation, self.test = model, losses, train, validation, test
@@ -140,14 +104,19 @@ class LoopProblem(Problem):
 
         return not isinstance(self._model, torch.nn.Module)
 
+    @property
+    def named_losses(self) -> bool:
+        """Whether the losses come as a dict."""
+        return isinstance(self.losses(self.model(0), self.train.of(range(self.train.size))), Mapping)
+
     @cached_property
     def card(self) -> ProblemCard:  # type: ignore[override]
         """Found by taking the losses of one batch.
 
         Raises:
-            TaskError: the model cannot be made, or the losses are not at least two scalars.
+            TaskError: the model cannot be made, the user's function fails, or the losses are not at least two scalars.
         """
-        names = list(self.named(self.model(0), self.train.of(range(self.train.size)), "cpu"))
+        names = list(self.first(self.model(0), "cpu"))
         kinds = list(self._kinds or ["objective"] * len(names))
         if len(kinds) != len(names):
             raise TaskError(f"from_loop: {len(kinds)} kinds for {len(names)} losses; expected one each")
@@ -170,7 +139,7 @@ class LoopProblem(Problem):
         digest = hashlib.blake2b(f"{count} {len(self.validation)} {self.train.size}".encode(), digest_size=10)
         for data in filter(None, (self.train, self.validation, self.test)):
             for row in sorted({i * len(data) // HASHED for i in range(HASHED)}):
-                for tensor in _tensors(data.of([row])):
+                for tensor in tensors(data.of([row])):
                     digest.update(tensor.detach().cpu().contiguous().view(-1).double().numpy().tobytes())
         return digest.hexdigest()
 
@@ -205,7 +174,7 @@ class LoopProblem(Problem):
         """
         import torch
 
-        given = self.losses(model, _moved(batch, device))
+        given = self.losses(model, moved(batch, device))
         if isinstance(given, torch.Tensor) or not isinstance(given, (Mapping, Sequence)):
             raise TaskError(f"from_loop: losses(model, batch) gives {type(given).__name__}; expected a dict or list of scalars, one a task")
         found = dict(given) if isinstance(given, Mapping) else {f"loss_{i}": loss for i, loss in enumerate(given)}
@@ -221,6 +190,21 @@ class LoopProblem(Problem):
             )
         return found
 
+    def first(self, model: nn.Module, device: str) -> dict[str, Tensor]:
+        """The losses of the first batch by name.
+
+        Raises:
+            TaskError: not at least two scalars, or the user's code fails; in one line, with the place in it.
+        """
+        import torch
+
+        try:
+            return self.named(model, self.train.of(range(self.train.size)), device)
+        except (TaskError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise TaskError(f"from_loop: the losses of a batch cannot be taken: {_told(error)}") from error
+
     def shared(self, model: nn.Module, device: str) -> list[nn.Parameter]:
         """The parameters that the tasks share.
 
@@ -235,9 +219,14 @@ class LoopProblem(Problem):
         else:
             parameters = [p for p in model.parameters() if p.requires_grad]
             with torch.random.fork_rng(devices=[]):
-                losses = list(self.named(model, self.train.of(range(self.train.size)), device).values())
+                losses = list(self.first(model, device).values())
             reached = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses if loss.requires_grad]
             found = [p for i, p in enumerate(parameters) if sum(each[i] is not None for each in reached) > 1]
+            if not found and len(reached) < 2:
+                raise TaskError(
+                    f"from_loop: {len(reached)} of {len(losses)} losses require a gradient; expected two or more that do: "
+                    "are they detached, constant, or taken under torch.no_grad()?"
+                )
         if not found:
             raise TaskError(
                 "from_loop: no parameter is reached by two losses; expected a shared trunk: from_loop(shared=lambda model: model.trunk)"
@@ -317,25 +306,8 @@ class LoopSession(Session):
         return Evaluation(losses, {f"{task.name}/loss": loss for task, loss in zip(self.problem.card.tasks, losses, strict=True)})
 
 
-def _tensors(batch: Any) -> list[Tensor]:
-    """All tensors of a batch, however nested."""
-    import torch
-
-    if isinstance(batch, torch.Tensor):
-        return [batch]
-    if isinstance(batch, Mapping):
-        return [tensor for value in batch.values() for tensor in _tensors(value)]
-    return [tensor for value in batch for tensor in _tensors(value)] if isinstance(batch, (list, tuple)) else []
-
-
-def _moved(batch: Any, device: str) -> Any:
-    """The batch on a device."""
-    import torch
-
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {key: _moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(_moved(value, device) for value in batch))
-    return type(batch)(_moved(value, device) for value in batch) if isinstance(batch, (list, tuple)) else batch
+def _told(error: Exception) -> str:
+    """An error of the user's code with the file and line that raised it, which is the last of the way there outside installed packages."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    last = frames[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}, line {last.lineno})"

@@ -1,7 +1,8 @@
 """The time that is given, as rungs: many methods for few steps, then the better ones for more.
 
 Successive halving (Jamieson & Talwalkar 2016) with a factor of 3. No seed is on two rungs, so what the last one says of a method owes
-nothing to the luck that brought it there.
+nothing to the luck that brought it there. Methods differ in the length of their steps, which is a learning rate in disguise: on every rung
+but the last each is tried at all of ``RATES``, equal weights like the others, and on the last at the one that was best for it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from benchmark.errors import UsageError
 FACTOR = 3
 FINALISTS = 6
 """Methods on the last rung beside equal weights, which are on all of them."""
-SEEDS = (2, 3, 10)
-"""On the first rung, on those between, and on the last, where time decides; at least FEWEST there."""
+RATES = (1.0, 1 / 3, 3.0)
+"""Learning rates that are tried, in units of the problem's own, which comes first: it wins ties."""
+SEEDS = {1: (2, 3, 10), len(RATES): (1, 2, 10)}
+"""By the number of rates: on the first rung, on those between, and on the last, where time decides; at least FEWEST there."""
 FEWEST = 5
 SHORTEST = 30
 """Steps of the first rung below which nothing is learned of a method."""
@@ -44,6 +47,8 @@ class Rung(msgspec.Struct, frozen=True):
     steps: int
     seeds: tuple[int, ...]
     keep: int
+    rates: int = 1
+    """Learning rates at which each method is trained."""
 
 
 def seconds_of(text: str) -> float:
@@ -60,7 +65,7 @@ def seconds_of(text: str) -> float:
 
 
 def plan(costs: Mapping[str, Cost], always: Sequence[str], seconds: float, jobs: int, longest: int) -> tuple[Rung, ...]:
-    """The longest rungs that fit.
+    """The longest rungs that fit with several learning rates; where none do, with one.
 
     Args:
         costs: of every method that takes part, ``always`` included.
@@ -73,20 +78,27 @@ def plan(costs: Mapping[str, Cost], always: Sequence[str], seconds: float, jobs:
         UsageError: not even the shortest fit; the message says how long they would take.
     """
     room = seconds * (1 - RESERVE) * jobs
-    best: tuple[Rung, ...] | None = None
-    for steps in _ladder(longest):
-        for seeds in range(FEWEST, SEEDS[-1] + 1):
-            rungs = _rungs(len(costs) - len(always), steps, seeds)
-            if rungs[0].steps >= min(SHORTEST, longest) and total(rungs, costs, always) <= room:
-                best = rungs
-    if best is None:
-        least = next(r for s in _ladder(longest) if (r := _rungs(len(costs) - len(always), s, FEWEST))[0].steps >= min(SHORTEST, longest))
-        needed = total(least, costs, always) / jobs / (1 - RESERVE)
-        raise UsageError(
-            f"{seconds:.0f} s are left of --time for {len(costs)} methods, whose shortest comparison takes about {needed:.0f} s: "
-            "give more --time or --jobs, or name fewer --methods"
-        )
-    return best
+    count = len(costs) - len(always)
+    for rates in (len(RATES), 1):
+        best: tuple[Rung, ...] | None = None
+        for steps in _ladder(longest):
+            for seeds in range(FEWEST, SEEDS[rates][-1] + 1):
+                rungs = _rungs(count, steps, seeds, rates)
+                if _long_enough(rungs, longest) and total(rungs, costs, always) <= room:
+                    best = rungs
+        if best is not None:
+            return best
+    shortest = (_rungs(count, steps, FEWEST, 1) for steps in _ladder(longest))
+    needed = total(next(r for r in shortest if _long_enough(r, longest)), costs, always) / jobs / (1 - RESERVE)
+    raise UsageError(
+        f"{seconds:.0f} s are left of --time for {len(costs)} methods, whose shortest comparison takes about {needed:.0f} s: "
+        "give more --time or --jobs, or name fewer --methods"
+    )
+
+
+def _long_enough(rungs: Sequence[Rung], longest: int) -> bool:
+    """Whether the first rung tells something of a method; where whole runs are shorter than that, whether the last is a whole run."""
+    return rungs[0].steps >= SHORTEST or rungs[-1].steps == longest
 
 
 def total(rungs: Sequence[Rung], costs: Mapping[str, Cost], always: Sequence[str]) -> float:
@@ -96,23 +108,25 @@ def total(rungs: Sequence[Rung], costs: Mapping[str, Cost], always: Sequence[str
     for rung in rungs:
         each = sum(cost.of(rung.steps) for cost in others) / len(others) if others else 0.0
         fixed = sum(costs[name].of(rung.steps) for name in always)
-        taken += len(rung.seeds) * (count * each + fixed)
+        taken += len(rung.seeds) * rung.rates * (count * each + fixed)
         count = rung.keep
     return taken
 
 
-def _rungs(methods: int, steps: int, seeds: int) -> tuple[Rung, ...]:
+def _rungs(methods: int, steps: int, seeds: int, rates: int) -> tuple[Rung, ...]:
     """Back from the last rung, a third of the steps at each, until all methods are in."""
     counts = [methods]
     while counts[-1] > FINALISTS:
         counts.append(max(FINALISTS, math.ceil(counts[-1] / FACTOR)) if counts[-1] > FINALISTS * 2 else FINALISTS)
+    if rates > 1 and len(counts) == 1:
+        counts.append(methods)  # nobody has to go, but each needs its rate
     found: list[Rung] = []
     for place in range(len(counts)):
         left = len(counts) - 1 - place
-        number = seeds if not left else SEEDS[0] if place == 0 else SEEDS[1]
+        number = seeds if not left else SEEDS[rates][0] if place == 0 and left > 1 else SEEDS[rates][1]
         first = 1000 * (place + 1)
         keep = counts[place + 1] if left else 0
-        found.append(Rung(max(1, round(steps / FACTOR**left)), tuple(range(first, first + number)), keep))
+        found.append(Rung(max(1, round(steps / FACTOR**left)), tuple(range(first, first + number)), keep, rates if left else 1))
     return tuple(found)
 
 

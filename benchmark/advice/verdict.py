@@ -19,6 +19,10 @@ WORTH = 1.0
 """Percent: less is not worth another method, however surely it is there."""
 
 
+DEARER = 1.25
+"""Times the cost of another: less is noise of a clock that other runs disturb. Nothing costs less than equal weights but by that noise."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """A method on the last rung. Changes are percent against equal weights, lower is better."""
@@ -75,8 +79,8 @@ def changes(runs: Runs, reference: str, seeds: Sequence[int]) -> dict[str, float
 def judge(runs: Runs, reference: str, seeds: Sequence[int]) -> Verdict:
     """Weighs the last rung.
 
-    The best is compared with equal weights first. Only where they differ is anything else recommended: the cheapest of those that differ
-    from equal weights, by at least ``WORTH``, and cannot be told from the best.
+    The best is compared with equal weights first. Only where they differ is anything else recommended: of those that differ from equal
+    weights, by at least ``WORTH``, and cannot be told from the best, the best one whose step costs no more than ``DEARER`` times the least.
     """
     every = changes(runs, reference, seeds)
     names = [name for name in runs if every[name] < math.inf]
@@ -111,7 +115,9 @@ def judge(runs: Runs, reference: str, seeds: Sequence[int]) -> Verdict:
     better_than = [each for each in found if each.method != reference and each.p <= ALPHA and each.change < -WORTH]
     use = reference
     if found[0].method != reference and found[0] in better_than:
-        use = min((each for each in better_than if each.like_best), key=lambda each: (round(each.cost, 1), each.change)).method
+        alike = [each for each in better_than if each.like_best]
+        least = min(max(each.cost, 1.0) for each in alike)
+        use = next(each.method for each in alike if each.cost <= DEARER * least)
     return Verdict(use, (*found, *lost), len(seeds), _falling(runs[found[0].method]))
 
 

@@ -6,9 +6,8 @@ import math
 
 from rich.table import Table
 
-import methods
-from benchmark.advice.halving import Asked, Found
-from benchmark.advice.verdict import ALPHA, WORTH, Standing
+from benchmark.advice.halving import Found
+from benchmark.advice.verdict import ALPHA, DEARER, WORTH, Standing
 from benchmark.races import REFERENCE
 from benchmark.views.text import count, printable, probability, size
 
@@ -16,7 +15,7 @@ STILL_FALLING = 10.0
 """Percent in the last third of a run, above which its end says little of a longer one's."""
 
 
-def sentences(asked: Asked, found: Found, losses: int) -> list[str]:
+def sentences(found: Found) -> list[str]:
     """Paragraphs: what to use, what that rests on, what cannot be told from it, what it costs."""
     verdict, (_, last) = found.verdict, found.climbed[-1]
     n = f"n = {verdict.seeds} fresh seeds of {last.steps:,} steps"
@@ -24,7 +23,7 @@ def sentences(asked: Asked, found: Found, losses: int) -> list[str]:
     if verdict.use == REFERENCE:
         nearest = next((each for each in verdict.standings if each.method != REFERENCE), best)
         said = [
-            f"Equal weights are enough: of the {count(_tried(found), 'method')} tried none could be told from them, "
+            f"Equal weights are enough{_at(found, REFERENCE)}: of the {count(_tried(found), 'method')} tried none could be told from them, "
             f"for the better and by {WORTH:g} % or more ({n}). "
             f"Nearest was {nearest.method}, {_change(nearest)}."
         ]
@@ -34,50 +33,57 @@ def sentences(asked: Asked, found: Found, losses: int) -> list[str]:
         said.append("They cost nothing beyond the backward pass.")
     else:
         said = [
-            f"Use {verdict.use}. At the end of its runs its validation metrics are {_change(use)}, mean over the tasks, {n}; "
-            f"{probability(use.p)} after Holm's correction for the methods on the last rung."
+            f"Use {verdict.use}{_at(found, verdict.use)}. At the end of its runs its validation metrics are {_change(use)}{_at(found)}, "
+            f"mean over the tasks, {n}; {probability(use.p)} after Holm's correction for the methods on the last rung."
         ]
         alike = [each.method for each in verdict.standings if each.like_best and each.method != verdict.use and each.p <= ALPHA]
         if alike:
-            cheapest = " It is the cheapest of them." if use != best else ""
-            said.append(f"Not to be told from it with these runs: {', '.join(alike)}.{cheapest}")
+            cheaper = f" Its step costs less than that of {best.method}." if use != best else ""
+            said.append(f"Not to be told from it with these runs: {', '.join(alike)}.{cheaper}")
         held = "" if math.isnan(use.memory) else f"; a run held {size(use.memory)}"
-        said.append(f"A step takes {use.cost:.2f} times that of equal weights{held}.")
-    doubts = ["every method ran with its published defaults at your learning rate: `sweep` tunes them all alike"]
-    if verdict.falling > STILL_FALLING:
-        falling = f"losses still fell by {verdict.falling:.0f} % in the last third of the runs"
-        doubts.insert(0, f"{falling}, and the order may change in longer ones: give more --time")
-    said.append("What this does not say: " + "; ".join(doubts) + ".")
-    return said
+        takes = f"{use.cost:.1f} times as long as" if use.cost > DEARER else "about as long as"
+        said.append(f"A step takes {takes} one with equal weights{held}.")
+    return [*said, "What this does not say: " + "; ".join(_doubts(found)) + "."]
 
 
-def lines_of_code(found: Found, losses: int) -> list[str]:
-    """What to write in the loop."""
-    use = found.verdict.use
-    if use == REFERENCE:
-        return ["sum(losses).backward()"]
-    card = methods.card(use)
-    facts = "".join(f", {fact}=[...]" for fact in card.needs)
-    several = ", evaluate=evaluate" if _class(use).extra_batches else ""
-    lines = [
-        f'balancer = methods.create("{use}", num_tasks={losses}{facts})  # once',
-        f"balancer.backward(losses, shared=model.trunk.parameters(){several})  # what all tasks share; in place of sum(losses).backward()",
-    ]
-    return [*lines, "balancer.after_step(losses_again)  # after optimizer.step()"] if _class(use).reforward else lines
+def _doubts(found: Found) -> list[str]:
+    doubts = []
+    if found.verdict.falling > STILL_FALLING:
+        falling = f"losses still fell by {found.verdict.falling:.0f} % in the last third of the runs"
+        doubts.append(f"{falling}, and the order may change in longer ones: give more --time")
+    if len(found.tried) == 1:
+        doubts.append(f"all ran at your learning rate, {found.learning_rate:g}, as there was no time to try others: give more --time")
+    else:
+        longest = max(rung.steps for _, rung in found.climbed if rung.rates > 1)
+        rates = ", ".join(f"{rate:g}" for rate in found.tried)
+        doubts.append(f"each ran at the best of the learning rates {rates} for it in runs of {longest:,} steps")
+        rate = found.rates[found.verdict.use]
+        if rate != found.learning_rate:
+            doubts.append(f"a rate still further from yours than {rate:g} was not tried")
+    return [*doubts, "every method ran with its published defaults: `sweep` tunes them all alike"]
+
+
+def _at(found: Found, method: str = "") -> str:
+    """The learning rate of a method where it is not the user's; of equal weights, beside a method, wherever rates were tried."""
+    rate = found.rates[method or REFERENCE]
+    if method:
+        return "" if rate == found.learning_rate else f" at learning rate {rate:g} (yours is {found.learning_rate:g})"
+    return "" if len(found.tried) == 1 else f" at their best rate, {rate:g}"
 
 
 def evidence(found: Found) -> Table:
     """The last rung."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("method", "vs equal, %", "95 % interval", "p (Holm)", "step time", "memory"):
+    for column in ("method", "vs equal, %", "95 % interval", "p (Holm)", "rate", "step time", "memory"):
         grid.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for each in found.verdict.standings:
         same = each.method == REFERENCE
         grid.add_row(
             ("* " if each.method == found.verdict.use else "  ") + each.method,
-            "failed" if math.isinf(each.change) else f"{each.change:+.1f}",
+            "failed" if math.isinf(each.change) else f"{each.change + 0.0:+.1f}",
             "" if same or math.isnan(each.low) else f"[{each.low:+.1f}, {each.high:+.1f}]",
             "" if math.isnan(each.p) else probability(each.p).removeprefix("p").removeprefix("="),
+            f"{found.rates[each.method]:g}",
             f"{each.cost:.2f} x",
             "" if math.isnan(each.memory) else size(each.memory),
         )
@@ -86,16 +92,15 @@ def evidence(found: Found) -> Table:
 
 def notes(found: Found) -> list[str]:
     """How it was found, who fell out, who was not tried."""
-    rungs = ", then ".join(f"{count(begun, 'method')} x {count(len(r.seeds), 'seed')} x {r.steps:,} steps" for begun, r in found.climbed)
-    said = [f"{rungs}, in {found.seconds:.0f} s. No seed is on two rungs."]
+    parts = []
+    for begun, rung in found.climbed:
+        rates = f"{rung.rates} learning rates x " if rung.rates > 1 else ""
+        parts.append(f"{count(begun, 'method')} x {rates}{count(len(rung.seeds), 'seed')} x {rung.steps:,} steps")
+    said = [f"{', then '.join(parts)}, in {found.seconds:.0f} s. No seed is on two rungs."]
     if found.dropped:
         said.append(f"Fell out on the way: {', '.join(found.dropped)}.")
     said += [f"Not compared: {name}: {printable(why)}" for name, why in sorted(found.left_out.items())]
     return said
-
-
-def _class(name: str) -> type[methods.Method]:
-    return methods.get(name) if ":" not in name else methods.Method
 
 
 def _tried(found: Found) -> int:

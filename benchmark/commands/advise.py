@@ -12,7 +12,7 @@ from rich.text import Text
 import methods as registry
 import tasks
 from benchmark import executors, plan
-from benchmark.advice import halving, rungs, words
+from benchmark.advice import code, halving, rungs, words
 from benchmark.commands.flags import DEVICES, locations, one_of
 from benchmark.executors import Resources
 from benchmark.machine import resolve_device
@@ -21,7 +21,7 @@ from benchmark.races import REFERENCE
 from benchmark.store import Store
 from benchmark.views.export import json_of
 
-PARTS, LEAST = 4, 5.0
+PARTS, LEAST = 4, 10.0
 """What a trial may take: this part of the time, and no less than these seconds. One that hangs must not cost all of it."""
 
 
@@ -56,6 +56,7 @@ def advise(request: Request) -> None:
     losses = [task.name for task in problem.card.tasks]
     where = locations(request.data_dir, request.offline)
     problem.prepare(where)
+    loop = code.loop_of(problem, where)
     cards = {each: registry.card(each) for each in names}
     alone = {each: "trains a network a task" for each, card in cards.items() if card.per_task}
     jobs = request.jobs or executors.cores()
@@ -74,13 +75,13 @@ def advise(request: Request) -> None:
             say(f"interrupted; what finished is in {request.results}: the same command goes on from there")
             raise
     if request.json:
-        print(json_of(asdict(found) | {"code": words.lines_of_code(found, len(losses))}), end="")
+        print(json_of(asdict(found) | {"code": code.lines_of_code(found, loop)}), end="")
         return
     shown = Console()
     shown.print(Text(f"\n{request.problem}: {len(losses)} losses ({', '.join(losses)})\n"))
-    for paragraph in words.sentences(asked, found, len(losses)):
+    for paragraph in words.sentences(found):
         shown.print(Text(paragraph + "\n"))
-    for line in words.lines_of_code(found, len(losses)):
+    for line in code.lines_of_code(found, loop):
         shown.print(Text(f"    {line}"), soft_wrap=True)
     shown.print(Text(""))
     shown.print(words.evidence(found))

@@ -6,10 +6,17 @@ import math
 
 import msgspec
 import pytest
+import torch
 
+import methods
 from benchmark.advice import rungs
+from benchmark.advice.arms import Arm, best_arms, tried_at
+from benchmark.advice.clock import LEAST, Clock
+from benchmark.advice.code import Loop, lines_of_code, shared_as_code
+from benchmark.advice.halving import Found
 from benchmark.advice.rungs import Cost as Price
 from benchmark.advice.verdict import judge
+from benchmark.advice.words import notes, sentences
 from benchmark.errors import UsageError
 from benchmark.records import Cost, MetricInfo, RunRecord
 from tests.made import make
@@ -34,6 +41,7 @@ def test_a_plan_fits_the_time_and_a_longer_one_gives_longer_runs() -> None:
         assert rungs.total(made, costs, ["equal"]) <= seconds * 2
         assert [rung.keep for rung in made] == [17, 6, 0]
         assert [rung.steps for rung in made] == sorted(rung.steps for rung in made)
+        assert [rung.rates for rung in made] == [3, 3, 1]
         seeds = [seed for rung in made for seed in rung.seeds]
         assert len(seeds) == len(set(seeds))
         assert len(made[-1].seeds) >= rungs.FEWEST
@@ -41,9 +49,24 @@ def test_a_plan_fits_the_time_and_a_longer_one_gives_longer_runs() -> None:
     assert steps == sorted(set(steps))
 
 
-def test_no_rung_is_longer_than_a_run_and_few_methods_need_one_rung() -> None:
-    (only,) = rungs.plan({"equal": Price(0.1, 0.001), "famo": Price(0.1, 0.002)}, ["equal"], 3600, 1, 700)
-    assert (only.steps, len(only.seeds)) == (700, rungs.SEEDS[-1])
+def test_no_rung_is_longer_than_a_run_and_few_methods_need_one_more_for_their_rates_alone() -> None:
+    first, last = rungs.plan({"equal": Price(0.1, 0.001), "famo": Price(0.1, 0.002)}, ["equal"], 3600, 1, 700)
+    assert (first.steps, first.keep, first.rates) == (233, 1, 3)
+    assert (last.steps, len(last.seeds), last.rates) == (700, rungs.SEEDS[1][-1], 1)
+
+
+def test_where_there_is_no_time_for_learning_rates_all_run_at_the_given_one() -> None:
+    costs = {"equal": Price(1.0, 0.01), "famo": Price(1.0, 0.01)}
+    (only,) = rungs.plan(costs, ["equal"], 20, 1, 60)
+    assert (only.rates, len(only.seeds)) == (1, 5)
+    assert len(rungs.plan(costs, ["equal"], 60, 1, 60)) == 2
+
+
+def test_runs_shorter_than_the_shortest_rung_are_run_whole() -> None:
+    costs = {f"m{i}": Price(0.1, 0.001) for i in range(20)} | {"equal": Price(0.1, 0.001)}
+    assert [rung.steps for rung in rungs.plan(costs, ["equal"], 600, 1, 12)] == [1, 4, 12]
+    with pytest.raises(UsageError, match="shortest comparison takes"):
+        rungs.plan(costs, ["equal"], 1, 1, 12)
 
 
 def test_too_little_time_says_how_much_is_needed() -> None:
@@ -110,3 +133,138 @@ def test_a_gain_that_is_sure_but_tiny_is_not_worth_another_method() -> None:
     verdict = judge(runs({}, equal=around(1.0), tiny=around(0.995)), "equal", range(5))
     assert verdict.of("tiny").p < 0.05
     assert verdict.use == "equal"
+
+
+def test_a_clock_that_other_runs_disturb_does_not_choose() -> None:
+    worse_but_fast = [0.5 + 0.05 * place for place in (0, 1, 4, -1, 2)]
+    verdict = judge(runs({"fast": 0.4}, equal=around(1.0), best=around(0.5), fast=worse_but_fast), "equal", range(5))
+    assert verdict.of("fast").like_best
+    assert verdict.use == "best"
+
+
+def arms_of(**losses: list[float]) -> dict[Arm, dict[int, list[RunRecord]]]:
+    """By method the losses at the own rate 0.01, a third of it, and three times it; one seed."""
+    made = runs({}, **{f"{name}{i}": [value] for name, values in losses.items() for i, value in enumerate(values)})
+    return {Arm(name, factor, 0.01): made[f"{name}{i}"] for name in losses for i, factor in enumerate(rungs.RATES)}
+
+
+def test_each_method_goes_on_at_the_rate_that_was_best_for_it_and_its_own_wins_a_tie() -> None:
+    best = best_arms(arms_of(equal=[1.0, 1.0, 0.9], famo=[2.0, 0.5, math.nan], mgda=[0.8, 0.8, 0.8]), "equal", [0])
+    assert {name: arm.rate for name, (_, arm) in best.items()} == {"equal": 0.03, "famo": 0.00333, "mgda": 0.01}
+    assert best["equal"][0] == pytest.approx(-10.0)
+    assert best["famo"][0] == pytest.approx(-50.0)
+
+
+def test_equal_weights_that_fail_at_the_given_rate_are_measured_at_another() -> None:
+    best = best_arms(arms_of(equal=[math.nan, 1.0, 2.0], famo=[0.5, math.nan, math.nan]), "equal", [0])
+    assert best["famo"][0] == pytest.approx(-50.0)
+    assert best["equal"][1].factor == 1 / 3
+    lost = [math.nan] * 3
+    assert math.isinf(best_arms(arms_of(equal=[1.0, 1.0, 1.0], famo=lost), "equal", [0])["famo"][0])
+    with pytest.raises(UsageError, match="cannot be trained under equal weights: diverged"):
+        best_arms(arms_of(equal=lost, famo=[1.0, 1.0, 1.0]), "equal", [0])
+
+
+def test_the_given_rate_pins_nothing_and_others_are_in_the_name_of_the_row() -> None:
+    labels = [arm.label for arm in tried_at(["equal", "famo"], rungs.RATES, 0.01)]
+    own, less, more = labels[:2], labels[2:4], labels[4:]
+    assert own == ["equal", "famo"]
+    assert less == ["equal(learning_rate=0.00333)", "famo(learning_rate=0.00333)"]
+    assert more == ["equal(learning_rate=0.03)", "famo(learning_rate=0.03)"]
+
+
+def found(rates: dict[str, float], tried: tuple[float, ...], **losses: list[float]) -> Found:
+    verdict = judge(runs({}, **losses), "equal", range(5))
+    climbed = ((2, rungs.Rung(30, (1,), 1, len(tried))), (2, rungs.Rung(90, (2, 3, 4, 5, 6), 0)))
+    return Found(verdict, climbed, {}, (), 0.01, rates, tried, 9.0)
+
+
+def test_the_answer_says_at_which_learning_rate_and_the_lines_set_it() -> None:
+    rates, loop = {"equal": 0.03, "famo": 0.00333}, Loop(2, "model.trunk.parameters()")
+    better = found(rates, (0.00333, 0.01, 0.03), equal=around(1.0), famo=around(0.5))
+    text = " ".join(sentences(better))
+    assert "Use famo at learning rate 0.00333 (yours is 0.01)." in text
+    assert "better than with equal weights at their best rate, 0.03, mean" in text
+    assert "learning rates 0.00333, 0.01, 0.03 for it in runs of 30 steps" in text
+    assert "2 methods x 3 learning rates x 1 seed x 30 steps" in notes(better)[0]
+    assert lines_of_code(better, loop)[0] == "optimizer = torch.optim.Adam(model.parameters(), lr=0.00333)  # once"
+    enough = found(rates, (0.00333, 0.01, 0.03), equal=around(1.0), famo=around(2.0))
+    assert "Equal weights are enough at learning rate 0.03 (yours is 0.01):" in sentences(enough)[0]
+    assert lines_of_code(enough, loop)[-1] == "sum(losses).backward()"
+    plain = found(dict.fromkeys(rates, 0.01), (0.01,), equal=around(1.0), famo=around(0.5))
+    assert "no time to try others" in sentences(plain)[-1]
+    assert "rate" not in sentences(plain)[0]
+    assert lines_of_code(plain, loop)[0].startswith("balancer = ")
+
+
+def test_what_a_trial_takes_beside_its_work_leaves_the_start_of_the_workers_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, now = Clock(2), iter([10.0, 10.5, 11.0, 11.5, 12.0, 12.5])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    for _ in range(6):  # a second of work each, two at once, one ends every half second
+        clock.seen(make(cost=Cost(train=0.5, method=0.1, evaluation=0.1, steps=1, backward_passes=1)))
+    assert clock.around() == pytest.approx(0.3)
+    clock.ends = clock.ends[:3]
+    assert clock.around() == LEAST
+
+
+class Nest(torch.nn.Module):
+    """Without a trunk: shared are a convolution, the first of two blocks, and a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Linear(2, 3)
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)])
+        self.offset = torch.nn.Parameter(torch.zeros(3))
+        self.heads = torch.nn.ModuleDict({"a-b": torch.nn.Linear(3, 1), "def": torch.nn.Linear(3, 1)})
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["stem"], "model.stem.parameters()"),
+        (["stem", "blocks.0"], "[*model.stem.parameters(), *model.blocks[0].parameters()]"),
+        (["stem", "offset"], "[model.offset, *model.stem.parameters()]"),
+        (["stem.weight"], "[model.stem.weight]"),
+        (["heads.a-b"], "getattr(model.heads, 'a-b').parameters()"),
+        (["heads.def"], "getattr(model.heads, 'def').parameters()"),
+        (["stem", "blocks", "offset", "heads"], "model.parameters()"),
+    ],
+)
+def test_the_line_names_what_is_shared_as_the_users_model_has_it(names: list[str], text: str) -> None:
+    model = Nest()
+    wanted = [p for name, p in model.named_parameters() if any(f"{name}.".startswith(f"{each}.") for each in names)]
+    assert shared_as_code(model, wanted) == text
+    assert {id(p) for p in eval(text, {"model": model})} == {id(p) for p in wanted}
+
+
+def test_the_lines_run_as_they_are_pasted_for_every_method() -> None:
+    """Beside a loop of which they know no more than what is shared, and that its losses are a dict."""
+    torch.manual_seed(0)
+    for name in methods.names():
+        if methods.card(name).per_task or methods.card(name).needs:
+            continue
+        model = Nest()
+        loop = Loop(2, shared_as_code(model, model.stem.parameters()), named=True, kinds=("regression", "classification"))
+        told = {"equal": around(1.0)} | {name: around(0.5 if name != "equal" else 1.0)}
+        lines = lines_of_code(found(dict.fromkeys(told, 0.01), (0.01,), **told), loop)
+        z = model.stem(torch.ones(4, 2))
+        losses = {"a": (model.heads["a-b"](z) ** 2).mean(), "b": (model.heads["def"](z) - 1).abs().mean()}
+        again = {key: loss.detach() * 0.9 for key, loss in losses.items()}
+        given = {
+            "methods": methods,
+            "model": model,
+            "losses": losses,
+            "again": again,
+            "before": torch.ones(10, 2),
+            "torch": torch,
+            "sum": sum,
+        }
+
+        def evaluate(k: int, model: Nest = model) -> dict[str, torch.Tensor]:
+            z = model.stem(torch.ones(4, 2) / (1 + k))
+            return {"a": (model.heads["a-b"](z) ** 2).mean(), "b": (model.heads["def"](z) - 1).abs().mean()}
+
+        if name != "equal":
+            assert f'create("{name}", num_tasks=2' in lines[0]
+        exec("\n".join(lines), {**given, "evaluate": evaluate})
+        assert model.stem.weight.grad is not None, name

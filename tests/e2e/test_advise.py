@@ -39,6 +39,23 @@ nothing = 3
 """
 
 
+APART = """
+import runpy
+import tasks
+
+example = runpy.run_path(EXAMPLE)
+problem = tasks.from_loop(model=example["Net"], losses=example["losses"], **example["data"], steps=90, learning_rate=3e-3)
+"""
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Path:
+    """The example with shorter runs."""
+    path = tmp_path / "apart.py"
+    path.write_text(APART.replace("EXAMPLE", repr(str(EXAMPLE))), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def agreeing(tmp_path: Path) -> Path:
     path = tmp_path / "agreeing.py"
@@ -51,13 +68,14 @@ def test_the_example_is_short() -> None:
     assert len(body) < 30
 
 
-def test_losses_a_thousand_times_apart_want_a_balanced_method(cli: Cli, tmp_path: Path) -> None:
+def test_losses_a_thousand_times_apart_want_a_balanced_method(cli: Cli, apart: Path, tmp_path: Path) -> None:
     """Regression and classification, one loss a thousand times the other: equal weights learn the first alone."""
-    command = ("advise", "--problem", f"{EXAMPLE}:problem", "--time", "15s", "--methods", "scale_invariant", "--jobs", 2)
+    command = ("advise", "--problem", f"{apart}:problem", "--time", "90s", "--methods", "scale_invariant", "--jobs", 2)
     ran = cli(*command, "--results", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr
-    assert "Use scale_invariant." in ran.stdout, ran.stdout
-    assert "better than with equal weights" in ran.stdout
+    assert "Use scale_invariant at learning rate 0.009 (yours is 0.003)." in ran.stdout, ran.stdout
+    assert "better than with equal weights at their best rate" in " ".join(ran.stdout.split())
+    assert "shared=model.trunk.parameters())" in ran.stdout
     assert "balancer = methods.create(" in ran.stdout
     before = len(Store(tmp_path / "results").scan().records)
     again = cli(*command, "--results", tmp_path / "results", "--json")
@@ -65,13 +83,16 @@ def test_losses_a_thousand_times_apart_want_a_balanced_method(cli: Cli, tmp_path
     answer = json.loads(again.stdout)
     assert answer["verdict"]["use"] == "scale_invariant"
     assert answer["verdict"]["seeds"] >= 5
+    assert answer["rates"]["scale_invariant"] == 0.009
+    assert answer["tried"] == [0.001, 0.003, 0.009]
 
 
 def test_where_nothing_helps_equal_weights_are_enough(cli: Cli, agreeing: Path, tmp_path: Path) -> None:
-    ran = cli("advise", "--problem", f"{agreeing}:problem", "--time", "15s", "--methods", "dwa", "--results", tmp_path / "r")
+    ran = cli("advise", "--problem", f"{agreeing}:problem", "--time", "90s", "--methods", "dwa", "--results", tmp_path / "r")
     assert ran.returncode == 0, ran.stderr
     assert "Equal weights are enough" in ran.stdout, ran.stdout
     assert "sum(losses).backward()" in ran.stdout
+    assert "3 learning rates x 2 seeds x 50 steps, then 2 methods x 10 seeds x 150 steps" in " ".join(ran.stdout.split())
 
 
 @pytest.mark.slow

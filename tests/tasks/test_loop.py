@@ -109,6 +109,14 @@ def test_batches_may_come_as_a_list_and_losses_as_one() -> None:
     assert representation is None
 
 
+def test_a_task_without_labels_in_the_first_batch_is_no_obstacle() -> None:
+    def partly(model: Any, batch: Any) -> dict[str, Tensor]:
+        return {**losses(model, batch), "third": X.mean()}
+
+    session = loop(losses=partly).open(0, 16)
+    assert len(session.shared()) == len(list(session.model.trunk.parameters()))
+
+
 class Stream(IterableDataset[Tensor]):
     def __iter__(self) -> Any:
         return iter(X)
@@ -132,6 +140,9 @@ def alone(model: Any, batch: Any) -> Any:
             {"losses": lambda model, batch: {"a/b": model.one(batch[0]).mean(), "c": 1.0}, "model": lambda: None},
             "gives NoneType; expected a torch",
         ),
+        ({"losses": lambda model, batch: losses(model, {"x": X})}, r"cannot be taken: .*\(test_loop.py, line \d+\)"),
+        ({"losses": lambda model, batch: {"a": losses(model, batch)["one"], "b": X.mean()}}, "1 of 2 losses require a gradient"),
+        ({"losses": torch.no_grad()(losses)}, "0 of 2 losses require a gradient; expected two or more"),
         ({"losses": lambda model, batch: {"a": 1.0, "b": 2.0}}, "'a' is of float; expected a scalar tensor"),
         ({"kinds": ["regression"]}, "1 kinds for 2 losses"),
         ({"steps": 0}, "steps is 0"),
