@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import secrets
 import stat
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
 
@@ -61,7 +62,7 @@ class Validation:
         path: of the file; empty for what is installed.
         digest: hash of what the file does, as records have it; empty where it could not be read.
         findings: in the order of :func:`check_names`.
-        passed: no finding is a failure, and every check was made or says why not.
+        passed: nothing speaks against it that :func:`objections` finds.
     """
 
     name: str
@@ -74,6 +75,27 @@ class Validation:
 def summaries() -> dict[str, str]:
     """Every check by its name, in their order, and what it is about. Imports torch, as the contract's checks do."""
     return BEFORE | {check.name: check.summary for check in contract.checks()} | AFTER
+
+
+def objections(findings: Sequence[Finding], skip: Collection[str] = ()) -> Iterator[str]:
+    """Why findings are no pass, a line each: every check is there, in order, once, and none has failed or was left out without leave.
+
+    Args:
+        skip: checks that may be left out, beside those that cannot be made on every method or machine.
+    """
+    names = list(summaries())
+    optional = {check.name for check in contract.checks() if check.unless is not None} | {*skip}
+    made = [finding.check for finding in findings]
+    if lacking := [name for name in names if name not in made]:
+        yield f"lacks {', '.join(lacking)}"
+    elif made != names:
+        odd = next(name for name, other in zip_longest(made, names) if name != other)
+        yield f"has check {odd!r} where it has no place"
+    for finding in findings:
+        if finding.status == "failed":
+            yield f"{finding.check} failed: {finding.message}"
+        elif finding.status == "skipped" and finding.check not in optional:
+            yield f"{finding.check} was not made: {finding.message}"
 
 
 def validate(
@@ -92,12 +114,11 @@ def validate(
     course = _Course(list(summaries()), report)
     start = perf_counter()
     try:
-        name, source, path = found(path_or_name)
+        name, source, path, digest = found(path_or_name)
     except Unreadable as error:
         course.add(Finding("file", "failed", str(error), perf_counter() - start))
         course.close("the file cannot be read")
         return Validation(path_or_name, str(error.path), "", course.findings(), passed=False)
-    known = registry.find(name)
     course.add(Finding("file", "passed", "", perf_counter() - start))
     from benchmark.examination import Order
     from benchmark.executors.confined import place_of
@@ -108,8 +129,8 @@ def validate(
     ended = run("benchmark.examination:examine", order, limits, course.hear, readable=readable)
     course.judge(ended, planted, limits)
     findings = course.findings()
-    passed = all(finding.status != "failed" for finding in findings)
-    return Validation(name, str(path), known.digest() if known else "", findings, passed)
+    passed = not any(objections(findings, skip))
+    return Validation(name, str(path), digest, findings, passed)
 
 
 class Unreadable(Exception):
@@ -120,8 +141,8 @@ class Unreadable(Exception):
         self.path = path
 
 
-def found(path_or_name: str) -> tuple[str, str, Path | str]:
-    """Name, what the registry must load elsewhere to know it (empty for what is installed), and file. Nothing is run.
+def found(path_or_name: str) -> tuple[str, str, Path | str, str]:
+    """Name, what the registry must load elsewhere to know it (empty for what is installed), file, and digest. Nothing is run.
 
     Raises:
         UsageError: there is no such thing.
@@ -132,9 +153,10 @@ def found(path_or_name: str) -> tuple[str, str, Path | str]:
         try:
             name = registry.load(path_or_name)[0] if ":" in path_or_name else path_or_name
             source = registry.find(name)
+            digest = source.digest() if source else ""
         except MethodError as error:
             raise UsageError(str(error)) from error
-        return name, source.origin if source else "", source.path if source and source.origin else ""
+        return name, source.origin if source else "", source.path if source and source.origin else "", digest
     path = Path(place).absolute()
     try:
         status = path.lstat()
@@ -144,13 +166,16 @@ def found(path_or_name: str) -> tuple[str, str, Path | str]:
         raise Unreadable("is no file of its own (a link, a folder, a device); expected the file itself", path)
     if status.st_size > LARGEST:
         raise Unreadable(f"has {status.st_size:,} bytes; expected at most {LARGEST:,}", path)
+    whole = str(path) + path_or_name.removeprefix(place)
     try:
-        names = registry.load(str(path) + path_or_name.removeprefix(place))
-    except (MethodError, RecursionError, MemoryError) as error:  # the parser gives up on what is nested too deep
-        raise Unreadable(" ".join(f"{error}".split()) or type(error).__name__, path) from error
+        names = registry.load(whole)
+        source = registry.find(names[0])
+        digest = source.digest() if source else ""
+    except MethodError as error:
+        raise Unreadable(" ".join(f"{error}".split()), path) from error
     if len(names) != 1:
         raise Unreadable(f"registers {len(names)} methods ({', '.join(names)}); expected one a file", path)
-    return names[0], str(path) + path_or_name.removeprefix(place), path
+    return names[0], whole, path, digest
 
 
 class _Course:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import numbers
 import re
@@ -9,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from methods import fields
 from methods.errors import MethodError, suggestion
+from methods.fields import EXACT, finite, shown
 
 Value = float | int | str | bool
 Family = Literal["loss", "gramian", "jacobian", "several", "foreign"]  # foreign: one of these, known when the object is built
@@ -25,6 +28,8 @@ Claim = Literal[
 ]
 Fact = Literal["initial_losses", "prior_losses"]
 SCALES = ("native", "sum", "mean", "grad_norm")
+LONGEST = 60
+"""Letters of a method's name: it becomes a column, a file and a module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,9 @@ class Hyperparameter:
     ``low``/``high`` bound a number inclusively; ``choices`` lists the words; without them a method checks
     its word itself. ``sweep`` is (from, to), searched on a log scale if ``log``, or the words to try; an empty sweep is never tuned.
     ``weights`` marks a word that is the default or numbers between slashes, one a task: see :func:`parse_weights`.
+
+    Raises:
+        MethodError: a field of another type, or with a value that makes no sense; the field, its value and what was expected.
     """
 
     name: str
@@ -46,38 +54,75 @@ class Hyperparameter:
     log: bool = False
     weights: bool = False
 
+    def __post_init__(self) -> None:
+        whose = f"hyperparameter {self.name if isinstance(self.name, str) else ''}".rstrip()
+        fields.check(self, whose)
+        if not self.name.isidentifier() or keyword.iskeyword(self.name):
+            raise MethodError(f"{whose}: name is {shown(self.name)}; expected a word that Python can have as an argument's name")
+        if self.low > self.high:
+            raise MethodError(f"{whose}: low is {self.low:g} and high is {self.high:g}; expected low to be at most high")
+        if self.weights and not isinstance(self.default, str):
+            raise MethodError(f"{whose}: default is {shown(self.default)}; expected a word, as weights=True says")
+        self._legal(self.default, f"{whose}: default")
+        for value in self.sweep:
+            self._legal(value, f"{whose}: sweep has a value that")
+        self._check_sweep(whose)
+
+    def _check_sweep(self, whose: str) -> None:
+        """Raises MethodError where nothing could be drawn from the sweep, whose values are legal each."""
+        if not self.sweep or isinstance(self.default, str):
+            return
+        low, high = float(self.sweep[0]), float(self.sweep[-1])
+        if not low < high:
+            raise MethodError(f"{whose}: sweep is {shown(self.sweep)}; expected (from, to) with from below to")
+        if self.log and not low > 0:
+            raise MethodError(f"{whose}: sweep begins at {low:g}; expected a number above 0, as it is on a log scale")
+
     def check(self, value: Value, method: str) -> Value:
         """The value in its canonical type (an int given for a float becomes a float), so that equal settings have equal records.
 
         Raises:
             MethodError: wrong type, outside the range, or not one of the choices.
         """
-        where = f"{method}.{self.name}"
+        return self._legal(value, f"{method}.{self.name}")
+
+    def _legal(self, value: Value, where: str) -> Value:
+        """``check``, for a message that begins with ``where``."""
         if self.choices:
             if value not in self.choices:
-                raise MethodError(f"{where} is {value!r}; expected one of {', '.join(self.choices)}{suggestion(str(value), self.choices)}")
+                near = suggestion(str(value), self.choices) if isinstance(value, str) else ""
+                raise MethodError(f"{where} is {shown(value)}; expected one of {', '.join(self.choices)}{near}")
             return value
         if isinstance(self.default, str):  # a word that the method itself checks
             if not isinstance(value, str):
-                raise MethodError(f"{where} is {value!r}; expected a word, like {self.default!r}")
+                raise MethodError(f"{where} is {shown(value)}; expected a word, like {self.default!r}")
             if self.weights and value != self.default:
                 parse_weights(value, where, self.default)
             return value
         if isinstance(self.default, bool):
             if not isinstance(value, bool):
-                raise MethodError(f"{where} is {value!r}; expected true or false")
+                raise MethodError(f"{where} is {shown(value)}; expected true or false")
             return value
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):  # numpy's numbers are Real too
-            raise MethodError(f"{where} is {value!r}; expected a finite number")
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not finite(value):  # numpy's numbers are Real too
+            raise MethodError(f"{where} is {shown(value)}; expected a finite number")
+        low, high = self.low, self.high
         if isinstance(self.default, int):
             if value != int(value):
-                raise MethodError(f"{where} is {value!r}; expected a whole number")
-            value = int(value)
+                raise MethodError(f"{where} is {shown(value)}; expected a whole number")
+            value, low, high = int(value), max(low, -EXACT), min(high, EXACT)
         else:
             value = float(value)
-        if not self.low <= value <= self.high:
-            raise MethodError(f"{where} is {value!r}; expected a number in [{self.low:g}, {self.high:g}]")
+        if not low <= value <= high:
+            raise MethodError(f"{where} is {shown(value)}; expected a number in [{low:g}, {high:g}]")
         return value
+
+
+def check_name(name: str) -> None:
+    """Raises MethodError for what no method can be called."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST:
+        raise MethodError(
+            f"method name {shown(name)}: expected up to {LONGEST} lower-case letters, digits and underscores, starting with a letter"
+        )
 
 
 def parse_weights(text: str, where: str, default: str, count: int | None = None) -> list[float]:
@@ -108,6 +153,9 @@ class Card:
     the tasks that must be given; ``coincides`` the methods whose direction is the same, with the reason in ``deviations``.
     ``per_task`` marks a method that is trained once for every task, each time with its own value of the hyperparameter ``task``;
     ``baseline`` one that every study contains. ``release`` is the version of the code that an adapted object comes from.
+
+    Raises:
+        MethodError: a field of another type, or with a value that makes no sense; the field, its value and what was expected.
     """
 
     name: str
@@ -132,12 +180,15 @@ class Card:
     release: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-            raise MethodError(f"method name {self.name!r}: expected lower-case letters, digits and underscores, starting with a letter")
+        fields.check(self, shown(self.name).strip("'"))
+        check_name(self.name)
         if self.version < 1:
             raise MethodError(f"{self.name}: version is {self.version!r}; expected 1 or more")
-        for hyperparameter in self.hyperparameters:
-            hyperparameter.check(hyperparameter.default, self.name)
+        if self.family == "foreign":
+            raise MethodError(f"{self.name}: family is 'foreign', of objects to adapt; expected loss, gramian, jacobian or several")
+        known = [hyperparameter.name for hyperparameter in self.hyperparameters]
+        if twice := next((name for name in known if known.count(name) > 1), ""):
+            raise MethodError(f"{self.name}: hyperparameters has {twice!r} more than once; expected a name of its own for each")
 
     def resolve(self, given: dict[str, Value]) -> dict[str, Value]:
         """All hyperparameters: the given ones, checked, over the defaults.

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import keyword
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from methods import syntax
 from methods.card import Card, Hyperparameter
 from methods.errors import MethodError, suggestion
 
@@ -50,11 +52,12 @@ class Source:
         return getattr(module, self.class_name)  # type: ignore[no-any-return]
 
     def digest(self) -> str:
-        """Hash of what the source file does (comments and layout left out), recorded with every run."""
-        data = self.path.read_bytes()
-        if self.path.suffix == ".py":
-            data = ast.dump(ast.parse(data)).encode()
-        return hashlib.blake2b(data, digest_size=8).hexdigest()
+        """Hash of what the source file does (comments and layout left out), recorded with every run.
+
+        Raises:
+            MethodError: it is no Python any more, or nested too deeply.
+        """
+        return syntax.digest(self.path)
 
     @property
     def remedy(self) -> str:
@@ -154,8 +157,20 @@ def load(path: str | Path) -> list[str]:
         taken = _builtin().get(name) or _installed().get(name) or _loaded.get(name)
         if taken and taken.path != path:
             raise MethodError(f"{path} registers {name!r}, but that name belongs to {taken.path}: choose another")
+        if why := reserved(name):
+            raise MethodError(f"{path} registers {name!r}, {why}: choose another")
     _loaded.update(found)
     return list(found)
+
+
+def reserved(name: str) -> str:
+    """Why no new method can have a name, whose file in this package would take the place of something else; nothing where it can."""
+    if keyword.iskeyword(name):
+        return "which is a word of Python"
+    package = __name__.partition(".")[0]
+    if hasattr(sys.modules[package], name) or importlib.util.find_spec(f"{package}.{name}") is not None:
+        return f"which the package {package} has for something else"
+    return ""
 
 
 def read(path: Path, module: str = "") -> dict[str, Source]:
@@ -164,17 +179,13 @@ def read(path: Path, module: str = "") -> dict[str, Source]:
     Raises:
         MethodError: a syntax error, or a card that is not written out as literals.
     """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        raise MethodError(f"{path} is not Python: {error}") from error
     found = {}
-    for node in (n for n in tree.body if isinstance(n, ast.ClassDef)):
+    for node in (n for n in syntax.parse(path).body if isinstance(n, ast.ClassDef)):
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and _called(decorator) == "register" and decorator.args:
                 try:
                     built = _evaluate(decorator.args[0])
-                except (ValueError, TypeError, AttributeError) as error:  # such as a hyperparameter that is a number
+                except (ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:  # literals may be anything
                     raise MethodError(f"{path}:{decorator.lineno}: the card cannot be read: {error}") from error
                 if not isinstance(built, Card):
                     raise MethodError(f"{path}:{decorator.lineno}: register(...) needs a Card(...) written out in place")
@@ -190,11 +201,13 @@ def _called(node: ast.Call) -> str:
 def _evaluate(node: ast.expr) -> Any:
     """ast.literal_eval that also builds Card(...) and Hyperparameter(...)."""
     if isinstance(node, ast.Call) and _called(node) in _LITERALS:
+        if any(each.arg is None for each in node.keywords):
+            raise ValueError(f"{_called(node)}(**...) is not written out in place")
         positional = [_evaluate(argument) for argument in node.args]
-        return _LITERALS[_called(node)](*positional, **{k.arg: _evaluate(k.value) for k in node.keywords if k.arg})
+        return _LITERALS[_called(node)](*positional, **{k.arg: _evaluate(k.value) for k in node.keywords if k.arg is not None})
     if isinstance(node, ast.Tuple):
         return tuple(_evaluate(element) for element in node.elts)
-    return ast.literal_eval(node)
+    return syntax.literal(node)
 
 
 @cache
@@ -227,6 +240,8 @@ def _entries() -> tuple[dict[str, Source], tuple[str, ...]]:
             taken = next((name for name in cards if name in _builtin() or name in found), None)
             if taken is not None:
                 raise MethodError(f"the name {taken!r} belongs to another method: choose another")
+            if shadows := next(filter(reserved, cards), None):
+                raise MethodError(f"it registers {shadows!r}, {reserved(shadows)}: choose another")
             if not cards:
                 raise MethodError(f"{path} registers no method: decorate a class with @methods.register(methods.Card(...))")
             found |= {name: replace(source, package=package) for name, source in cards.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from datetime import date
 from pathlib import Path
@@ -11,19 +10,23 @@ import methods
 from benchmark import blank
 from benchmark.commands.flags import one_of
 from benchmark.errors import UsageError
+from methods import registry
+from methods.card import check_name
 
 
 def new(name: str, family: str, out: Path) -> None:
     """Writes ``out/NAME.py`` and says what comes next.
 
     Raises:
-        UsageError: a name that no method can have or that is taken, an unknown family, a folder that is not there, a file that is.
+        UsageError: a name that is taken, an unknown family, a folder that is not there, a file that is.
+        MethodError: a name that no method can have.
     """
     one_of("--family", family, tuple(blank.PARTS))
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name, re.ASCII) or len(name) > LONGEST:
-        raise UsageError(f"a method cannot be called {name!r}; expected up to {LONGEST} of a-z, 0-9 and _, a letter first")
+    check_name(name)
     if name in methods.names():
         raise UsageError(f"{name!r} is the name of a method already (python -m benchmark show {name}): choose another")
+    if why := registry.reserved(name):
+        raise UsageError(f"no method can be called {name!r}, {why}: choose another")
     path = out / f"{name}.py"
     if not out.is_dir():
         raise UsageError(f"--out {str(out)!r} is no folder: make it first")
@@ -38,7 +41,3 @@ def new(name: str, family: str, out: Path) -> None:
     print(f"{path}: a {family} method that runs as it is; put your equation where its own stands. Then")
     for command in (f"validate {shown}", f"run --suite smoke --methods {shown}", f"submit {shown}"):
         print(f"    python -m benchmark {command}")
-
-
-LONGEST = 60
-"""Letters of a name: it becomes a column, a file and a module."""

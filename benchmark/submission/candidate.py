@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_type_hints
-
-import msgspec
 
 import methods
 from benchmark.errors import UsageError
@@ -67,8 +63,6 @@ def read(word: str) -> Candidate:
         source = registry.read(path.resolve())[names[0]]
         found = Candidate(path.resolve(), word, text, source, source.digest())
         unfit = unfitness(source.card, text) or _beside(text, path)
-    except (RecursionError, MemoryError) as error:
-        raise UsageError(f"{word} is nested too deeply to be read as Python: write it flatter") from error
     except OSError as error:
         raise UsageError(f"{word} cannot be read: {error.strerror}") from error
     if unfit:
@@ -106,46 +100,13 @@ def _check(word: str, path: Path) -> None:
 
 def unfitness(card: methods.Card, text: bytes) -> str:
     """Why the package ``methods`` cannot take in a method; nothing where it can."""
-    folder = Path(methods.__file__).parent
-    if keyword.iskeyword(card.name) or card.name in methods.__all__:
-        return f"method name {card.name!r} is a word of Python or of the package methods: choose another"
-    if (folder / f"{card.name}.py").exists() or (folder / card.name).exists():
-        return f"method name {card.name!r} is that of a file or folder of the package methods: choose another"
+    if why := registry.reserved(card.name):
+        return f"method name {card.name!r}, {why}: choose another"
     if card.baseline:
         return f"the card of {card.name} says baseline=True, which would put it into everybody's studies: leave it out"
-    if card.family == "foreign":
-        return f"the card of {card.name} says family='foreign', which is for objects to adapt; expected loss, gramian, jacobian or several"
-    if odd := _mistyped(card):
-        return odd
-    above = sorted(imported(text) & {*ABOVE})
-    return f"imports {', '.join(above)}: expected methods, torch, numpy and scipy alone, as methods know nothing of the harness" * bool(
-        above
-    )
-
-
-def _mistyped(card: methods.Card) -> str:
-    """The first field of a card that is of another type than declared: a card is evaluated from literals, and those may be anything."""
-    parts: list[tuple[str, object]] = [("", card), *((f"{h.name}.", h) for h in card.hyperparameters)]
-    for prefix, part in parts:
-        for field, hint in get_type_hints(type(part)).items():
-            value = getattr(part, field)
-            if field == "hyperparameters":
-                good = isinstance(value, tuple)
-            elif field == "sweep":  # pairs and words, which msgspec does not tell apart
-                good = isinstance(value, tuple) and all(isinstance(each, int | float | str) for each in value)
-            else:
-                good = _is(value, hint)
-            if not good:
-                return f"the card of {card.name} has {prefix}{field}={value!r}, expected {type(part).__annotations__[field]}"
+    if above := sorted(imported(text) & {*ABOVE}):
+        return f"imports {', '.join(above)}: expected methods, torch, numpy and scipy alone, as methods know nothing of the harness"
     return ""
-
-
-def _is(value: object, hint: object) -> bool:
-    try:
-        msgspec.convert(value, hint)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def imported(text: bytes) -> set[str]:
@@ -162,4 +123,4 @@ def imported(text: bytes) -> set[str]:
 def _beside(text: bytes, path: Path) -> str:
     """What the file imports from its own folder, which would be left behind."""
     left = [name for name in sorted(imported(text)) if name not in ("", "methods") and (path.parent / f"{name}.py").is_file()]
-    return f"imports {', '.join(left)} from its folder, which would be left behind: put it all into one file" * bool(left)
+    return f"imports {', '.join(left)} from its folder, which would be left behind: put it all into one file" if left else ""

@@ -10,10 +10,10 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 
-from methods.contract.outcome import Broken, Check, Finding, Skipped, Status, one_line
+from methods.contract.outcome import Broken, Check, Finding, Status, one_line
 from methods.errors import MethodError, suggestion
 
-__all__ = ["Broken", "Check", "Finding", "Skipped", "checks", "examine"]
+__all__ = ["Broken", "Check", "Finding", "checks", "examine"]
 
 
 def checks() -> tuple[Check, ...]:
@@ -61,10 +61,9 @@ def _made(check: Check, name: str) -> Finding:
     with warnings.catch_warnings(record=True) as warned, kept():
         warnings.simplefilter("always")
         try:
-            message = check.run(name)
-            status: Status = "note" if message else "passed"
-        except Skipped as skipped:
-            status, message = "skipped", one_line(skipped)
+            reason = check.unless(name) if check.unless else ""
+            message = reason or check.run(name)
+            status: Status = "skipped" if reason else "note" if message else "passed"
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a finding, whatever it is)
             status, message = "failed", one_line(error)
     if warned and status != "skipped":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from methods.contract import linear
 from methods.contract.inputs import INPUTS, drawn, gaussian, on_each, show
-from methods.contract.outcome import Broken, Skipped
+from methods.contract.outcome import Broken
 
 DRAWN = 24
 """So many drawn matrices beside the named ones."""
@@ -150,9 +150,13 @@ def weighted_sum(name: str, jacobian: Tensor) -> None:
         raise Broken(f"on turned parameters the update is {show(turned)}; expected {show(update @ turn)}, the turned update")
 
 
+def tells_no_weights(name: str) -> str:
+    if linear.step(linear.create(name, 3), INPUTS["tiny"])[1] is None:
+        return "its update need not be a weighted sum of the gradients, and its steps tell no weights"
+    return ""
+
+
 def weights(name: str) -> str:
     """A step tells the weights that its update is made with."""
-    if linear.step(linear.create(name, 3), INPUTS["tiny"])[1] is None:
-        raise Skipped("its update need not be a weighted sum of the gradients, and its steps tell no weights")
     on_each(inputs(DRAWN), lambda jacobian: weighted_sum(name, jacobian))
     return ""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from methods.base import Losses
 from methods.contract import linear, nets
 from methods.contract.inputs import gaussian, show
-from methods.contract.outcome import Broken, Skipped
+from methods.contract.outcome import Broken
 from methods.contract.state import draws
 
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 4), (2, 3, 2, 2), (1, 1), (0,))
@@ -148,9 +148,11 @@ def dtypes(name: str) -> str:
     return ""
 
 
+def no_gpu(name: str) -> str:
+    return "" if torch.cuda.is_available() else "there is no CUDA device"
+
+
 def devices(name: str) -> str:
-    if not torch.cuda.is_available():
-        raise Skipped("there is no CUDA device")
     expected, found = update(name, torch.float64, steps=3), update(name, torch.float64, "cuda", steps=3)
     if not linear.close(found, expected, 1e-6):
         raise Broken(f"on a GPU the update is {show(found)}; expected {show(expected)}, as on the host")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from methods.errors import MethodError
+from methods.syntax import parse
 
 HOPS = 8
 """How many re-exports are followed from one module to the next."""
@@ -95,14 +95,6 @@ def version(path: Path) -> str:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__version__" for t in node.targets):
             return str(node.value.value) if isinstance(node.value, ast.Constant) else ""
     return ""
-
-
-def parse(path: Path) -> ast.Module:
-    """Raises MethodError for a file that is not Python."""
-    try:
-        return ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        raise MethodError(f"{path} is not Python: {error}") from error
 
 
 def _bindings(tree: ast.Module) -> tuple[dict[str, ast.AST], bool]:

@@ -49,6 +49,23 @@ def test_what_a_method_raises_is_a_finding_and_the_rest_is_not_tried(tmp_path: P
     assert {found["finite"].status, found["claims"].status} == {"skipped"}
 
 
+def test_what_raises_without_a_word_is_a_finding_with_words(tmp_path: Path, forget: None) -> None:
+    found = examined(broken(tmp_path, "silent", "raise MemoryError"))
+    assert found["builds"].message == "raised MemoryError without a word"
+    with pytest.raises(ValueError, match="check zero has status 'failed' and no message"):
+        Finding("zero", "failed", " ", 0.0)
+
+
+def test_an_error_that_cannot_be_shown_is_a_finding(tmp_path: Path, forget: None) -> None:
+    body = "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})"
+    found = examined(broken(tmp_path, "odd", body))
+    assert found["builds"].message == "raised Odd: (its message cannot be had: ZeroDivisionError)"
+
+
+def test_only_what_says_nothing_of_a_method_or_machine_may_be_left_out() -> None:
+    assert {check.name for check in contract.checks() if check.unless is not None} == {"card", "devices", "weights", "derivatives"}
+
+
 def test_nan_is_found_by_the_check_of_that_name_and_the_input_is_named(tmp_path: Path, forget: None) -> None:
     found = examined(broken(tmp_path, "diverges", "return losses / gramian.diagonal().sub(gramian[0, 0])"), "differs", "claims")
     assert found["finite"].status == "failed"

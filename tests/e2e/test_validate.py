@@ -10,8 +10,9 @@ import pytest
 from benchmark import validation
 from benchmark.errors import UsageError
 from benchmark.sandbox import Limits, landlock
-from benchmark.validation import Validation, disguises, leaks, summaries, validate
+from benchmark.validation import Validation, disguises, leaks, objections, summaries, validate
 from methods import contract
+from methods.contract import Finding
 from tests.e2e.conftest import Cli, as_between_programs
 
 HERE = Path(__file__).parents[1] / "submissions"
@@ -82,7 +83,7 @@ def test_a_broken_submission_fails_by_that_check_among_all(path: Path, tmp_path:
 
 
 def test_the_catalogue_is_large_and_its_headers_name_checks() -> None:
-    assert len(BROKEN) >= 24
+    assert len(BROKEN) >= 47
     assert {name for path in BROKEN for name in breaks(path)} <= set(summaries())
     assert {"file", "import", *CONFINED, "output", "time", "memory", "ended", "report", "globals", "pickle"} <= {
         name for path in BROKEN for name in breaks(path)
@@ -106,6 +107,18 @@ def test_an_honest_submission_is_run_in_the_sandbox_unharmed(submission: str) ->
 @pytest.mark.parametrize("submission", [*map(str, HONEST), *NAMES], ids=lambda text: Path(text).stem)
 def test_an_honest_submission_passes(submission: str) -> None:
     passes(submission, set())
+
+
+def test_findings_are_a_pass_only_where_every_check_was_made() -> None:
+    every = [Finding(name, "passed", "", 0.0) for name in summaries()]
+    assert list(objections(every)) == []
+    skipped = [Finding(each.check, "skipped", "no need", 0.0) for each in every]
+    optional = ("card", "devices", "weights", "derivatives")
+    assert [line.partition(" ")[0] for line in objections(skipped)] == [name for name in summaries() if name not in optional]
+    assert list(objections(skipped, skip=summaries())) == []
+    assert list(objections(every[1:])) == ["lacks file"]
+    assert list(objections([*every, every[0]])) == ["has check 'file' where it has no place"]
+    assert list(objections([every[1], every[0], *every[2:]])) == ["has check 'import' where it has no place"]
 
 
 def test_links_and_large_files_are_not_read(tmp_path: Path) -> None:

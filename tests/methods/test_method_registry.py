@@ -70,7 +70,7 @@ def test_a_file_is_read_and_run_only_when_its_method_is_created(tmp_path: Path) 
         (GOOD.replace("version=2", "verzion=2"), "mine.py:6: the card cannot be read: .*verzion"),
         (GOOD.replace("version=2", "version=0"), "mine.py:6: the card cannot be read: mine: version is 0"),
         (GOOD.replace('"mine"', '"Mine!"'), "mine.py:6: the card cannot be read: method name 'Mine!'"),
-        (GOOD.replace("-1.0,", "-9.0,"), r"mine.gain is -9.0; expected a number in \[-2, inf\]"),
+        (GOOD.replace("-1.0,", "-9.0,"), r"mine.py:6: .* hyperparameter gain: default is -9.0; expected a number in \[-2, inf\]"),
         ("import methods\n@methods.register(CARD)\nclass Mine: pass\n", "mine.py:2: the card cannot be read"),
         ("import methods\n@methods.register('mine')\nclass Mine: pass\n", r"register\(...\) needs a Card\(...\) written out in place"),
     ],

@@ -1,0 +1,10 @@
+# breaks: file
+import methods
+
+
+@methods.register(
+    methods.Card(name="partial", version=1, title="Submitted", paper="Nobody, 2026", year=2026, family="loss", equation="w")
+)
+class Broken(methods.LossMethod):
+    def objective(self, losses):
+        return losses.square().sum()
