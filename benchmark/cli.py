@@ -473,7 +473,8 @@ def submit(
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Check a bundle that was received; nothing in it is run.")] = False,
 ) -> int:
-    """Pack a method that passes validate, with its records of suite smoke, for a pull request. --check exits with 1 where one is wrong."""
+    """Pack a method that passes validate with its records of suite smoke: a folder, to be committed as it is in a pull request. --check
+    exits with 1 where one is wrong."""
     from benchmark.commands import flags
     from benchmark.commands import submit as command
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from benchmark.errors import UsageError
 from benchmark.submission import bundle, candidate, install, received, request, smoke
 from benchmark.submission.candidate import Candidate
-from benchmark.validation import Validation, validate
+from benchmark.validation import Validation, objections, validate
 from benchmark.views.text import printable
 
-FAILED = 6
-"""Failed findings that are named."""
+FAILED = 3
+"""Findings that are no pass and are named."""
 SHOWN = 50
 """Lines of what is wrong with a bundle."""
 
@@ -27,10 +27,12 @@ def submit(path: str, *, results: Path, out: Path | None, into_package: bool) ->
     found = candidate.read(path)
     folder = None if into_package and out is None else out or Path(f"{found.name}-submission")
     if folder is not None:
-        bundle.check_free(folder)
+        bundle.check_free(folder, results)
     if into_package:
         install.target(found, install.package())
     evidence = smoke.gather(found, results)
+    if folder is not None:
+        bundle.rehearse(folder, bundle.told(found.card, found.text, evidence))
     print(f"{found.name}: {len(evidence.records)} records of suite {smoke.SUITE} are there; validating", file=sys.stderr)
     findings = _validated(found)
     found.check_unchanged()
@@ -48,12 +50,9 @@ def submit(path: str, *, results: Path, out: Path | None, into_package: bool) ->
 def _validated(found: Candidate) -> Validation:
     """Raises UsageError where validation fails."""
     made = validate(str(found.path))
-    failed = [finding for finding in made.findings if finding.status == "failed"]
-    command = found.command("validate")
-    if not made.passed or failed:
-        names = ", ".join(finding.check for finding in failed[:FAILED]) + ", ..." * (len(failed) > FAILED)
-        first = f" ({failed[0].check}: {failed[0].message})" if failed else ""
-        raise UsageError(f"{found.given} does not pass validate: {names or 'it did not end'}{first}; see: {command}")
+    wrong = list(objections(made.findings))
+    if wrong:
+        raise UsageError(f"{found.given} does not pass validate: {'; '.join(wrong[:FAILED])}; see: {found.command('validate')}")
     if made.digest != found.digest:
         raise UsageError(f"{found.given} was changed while it was validated: submit again")
     return made
@@ -66,6 +65,8 @@ def check(path: str) -> int:
         UsageError: no folder.
     """
     found = received.check(Path(path))
+    if found.note:
+        print(f"note: {printable(' '.join(found.note.split()))}")
     for line in found.wrong[:SHOWN]:
         print(f"wrong: {printable(' '.join(line.split()))}")
     if len(found.wrong) > SHOWN:

@@ -10,13 +10,15 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
 
 import methods
+from benchmark import provenance
 from benchmark.errors import UsageError
 from benchmark.folders import place
 from benchmark.records import RunRecord, encode
@@ -45,16 +47,7 @@ def files(candidate: Candidate, validation: Validation, evidence: Evidence) -> F
     Raises:
         UsageError: something other than the method's own text has a path of this machine in it.
     """
-    validation = _impersonal(validation, candidate.path)
-    found = {
-        f"{candidate.name}.py": candidate.text,
-        CARD: as_json(card_fields(candidate.card)),
-        FINDINGS: as_json(validation),
-        ENVIRONMENT: as_json(environments(evidence)),
-        LEADERBOARD: leaderboard(evidence.records).encode(),
-        REQUEST: request.text(candidate.card, candidate.digest, validation, evidence).encode(),
-    }
-    found |= {"/".join((RECORDS, *place(record.spec))): encode(record) for record in evidence.records}
+    found = content(candidate.card, candidate.digest, candidate.text, _impersonal(validation, candidate.path), evidence)
     for name, data in found.items():
         for folder in places(candidate.path) if name != f"{candidate.name}.py" else ():
             if f"{folder}/".encode() in data:
@@ -64,46 +57,79 @@ def files(candidate: Candidate, validation: Validation, evidence: Evidence) -> F
     return found
 
 
+def content(card: methods.Card, digest: str, text: bytes, validation: Validation, evidence: Evidence) -> Files:
+    """What a bundle is, from the method's file, its findings and its records alone: the same here and wherever it is checked."""
+    return {
+        **told(card, text, evidence),
+        FINDINGS: as_json(validation),
+        LEADERBOARD: leaderboard(evidence.records).encode(),
+        REQUEST: request.text(card, digest, validation, evidence).encode(),
+    }
+
+
+def told(card: methods.Card, text: bytes, evidence: Evidence) -> Files:
+    """As much of it as is known before anything is validated: nearly all of its bytes."""
+    found = {f"{card.name}.py": text, CARD: as_json(asdict(card)), ENVIRONMENT: as_json(environments(evidence))}
+    return found | {"/".join((RECORDS, *place(record.spec))): encode(record) for record in evidence.records}
+
+
 def write(out: Path, found: Files) -> None:
     """Writes the folder whole or not at all.
 
     Raises:
         UsageError: there is something of that name, or it cannot be written.
     """
-    check_free(out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _staged(out, found) as folder:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _check_new(out)  # a folder with something in it cannot be renamed over, an empty one could
+        folder.rename(out)
+
+
+def rehearse(out: Path, found: Files) -> None:
+    """Writes that much, and takes it away again: what is found to be read-only or full now is not found so after minutes of validation.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    with _staged(out, found):
+        pass
+
+
+@contextmanager
+def _staged(out: Path, found: Files) -> Iterator[Path]:
+    """A folder with these files on the disk that ``out`` is to be on, removed afterwards unless it was moved."""
+    above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    temporary = above / f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
         temporary.mkdir()
         try:
             for name, data in found.items():
                 path = temporary / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            check_free(out)  # a folder with something in it cannot be renamed over, an empty one could
-            temporary.rename(out)
+            yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}; give another --out DIR") from error
 
 
-def check_free(out: Path) -> None:
-    """Raises UsageError where there is something already, whoever made it, or where nothing can be made."""
+def check_free(out: Path, results: Path) -> None:
+    """Raises UsageError where there is something already, whoever made it, or where a store keeps what nobody else may write."""
+    _check_new(out)
+    for kept in (RECORDS, provenance.FOLDER, "packed"):
+        if (results / kept).resolve() in out.resolve().parents:
+            raise UsageError(f"{out} would be among the records of {results}, where only records belong: give another --out DIR")
+
+
+def _check_new(out: Path) -> None:
     if os.path.lexists(out):
         raise UsageError(f"{out} is there already, and is left alone: give another --out DIR, or remove it")
-    above = next(folder for folder in out.absolute().parents if folder.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-        raise UsageError(f"{out} cannot be written, as {above} is no folder that can: give another --out DIR")
 
 
 def as_json(content: object) -> bytes:
     """Indented; numbers that are not finite are null."""
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
-
-
-def card_fields(card: methods.Card) -> dict[str, object]:
-    return asdict(card)
 
 
 def leaderboard(records: Sequence[RunRecord]) -> str:
@@ -115,8 +141,8 @@ def environments(evidence: Evidence) -> dict[str, list[dict[str, str | int]]]:
     """Where the records were made, and how many of them; the submission's and the baselines' apart."""
 
     def counted(records: Sequence[RunRecord]) -> list[dict[str, str | int]]:
-        told = (tuple((key, printable(r.environment[key])) for key in TOLD if key in r.environment) for r in records)
-        return [{"records": count, **dict(place)} for place, count in Counter(told).items()]
+        places = (tuple((key, printable(r.environment[key])) for key in TOLD if key in r.environment) for r in records)
+        return [{"records": count, **dict(place)} for place, count in Counter(places).items()]
 
     return {"own": counted(evidence.own), "baselines": counted(evidence.baselines)}
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product, zip_longest
 from pathlib import Path
 
 import msgspec
 
 import methods
+from benchmark import provenance
 from benchmark.folders import StoreError, place
-from benchmark.records import BadRecord, RunRecord, decode, failed
+from benchmark.records import BadRecord, RunRecord, TrialSpec, decode, failed
 from benchmark.submission import bundle, folder
 from benchmark.submission.candidate import unfitness
-from benchmark.submission.smoke import SOURCE, SUITE, baselines, planned
-from benchmark.validation import LARGEST, Validation, summaries
+from benchmark.submission.smoke import SUITE, Evidence, other_source, planned, sources
+from benchmark.validation import LARGEST, Validation, objections
 from benchmark.verification_record import contradictions
 from methods import registry
+from methods.contract import Finding
 from methods.registry import Source
 
+SHOWN = 60
+"""Characters of a line that differs."""
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
@@ -32,11 +37,13 @@ class Received:
         name: of its method; empty where that cannot be told.
         records: that could be read.
         wrong: a line for each thing.
+        note: what else there is to say.
     """
 
     name: str
     records: int
     wrong: tuple[str, ...]
+    note: str = ""
 
 
 def check(path: Path) -> Received:
@@ -47,26 +54,46 @@ def check(path: Path) -> Received:
         TaskError: the data of the smoke study cannot be had here.
     """
     files, wrong = folder.read(path)
-    sources = [name for name in files if name.endswith(".py") and "/" not in name]
-    if len(sources) != 1:
-        wrong.append(f"{len(sources)} files of Python ({', '.join(sources) or 'none'}); expected one, the method's")
+    own = [name for name in files if name.endswith(".py") and "/" not in name]
+    if len(own) != 1:
+        wrong.append(f"{len(own)} files of Python ({', '.join(own) or 'none'}); expected one, the method's")
         return Received("", 0, tuple(wrong))
-    source = _source(sources[0], files[sources[0]])
+    text = files[own[0]]
+    source = _source(own[0], text)
     if isinstance(source, str):
-        return Received("", 0, (*wrong, f"{sources[0]}: {source}"))
+        return Received("", 0, (*wrong, f"{own[0]}: {source}"))
     card, digest = source
-    known = {sources[0], *bundle.FILES}
-    wrong += [f"{name}: has no place in a bundle" for name in files if name not in known and not name.startswith(f"{bundle.RECORDS}/")]
     wrong += [f"{name}: missing" for name in bundle.FILES if name not in files]
-    wrong += _card(card, files.get(bundle.CARD))
-    wrong += _findings(card, digest, files.get(bundle.FINDINGS))
-    wrong += _environment(files.get(bundle.ENVIRONMENT))
-    wrong += [f"{name}: not UTF-8" for name in (bundle.REQUEST, bundle.LEADERBOARD) if name in files and not _is_text(files[name])]
+    findings = _findings(files.get(bundle.FINDINGS), wrong)
     records = _records(files, wrong)
-    wrong += _study(card, digest, records)
-    if not wrong and bundle.leaderboard(list(records.values())).encode() != files[bundle.LEADERBOARD]:
-        wrong.append(f"{bundle.LEADERBOARD}: not what the records say")
-    return Received(card.name, len(records), tuple(wrong))
+    specs = planned(card)
+    wrong += _study(card, digest, specs, records)
+    verdicts = {name: data for name, data in files.items() if name.startswith(f"{provenance.FOLDER}/")}
+    note = _verdicts(verdicts, records, wrong)
+    if not wrong:
+        evidence = Evidence.of(specs, records, card.name)
+        validation = Validation(card.name, own[0], digest, findings, passed=True)
+        wrong += _differences(bundle.content(card, digest, text, validation, evidence), files, but=verdicts)
+    return Received(card.name, len(records), tuple(wrong), note)
+
+
+def _differences(expected: bundle.Files, files: bundle.Files, but: Collection[str]) -> Iterator[str]:
+    """What is not, to the byte, what ``submit`` makes of the method's file, the findings and the records."""
+    for name, data in files.items():
+        if name in but:
+            continue
+        if name not in expected:
+            yield f"{name}: has no place in a bundle"
+        elif data != expected[name]:
+            yield f"{name}: not what submit of this LossBench makes of the file, findings and records: {_where(data, expected[name])}"
+
+
+def _where(found: bytes, expected: bytes) -> str:
+    own, other = (data.decode(errors="backslashreplace").splitlines() for data in (found, expected))
+    for line, (here, there) in enumerate(zip_longest(own, other, fillvalue=""), 1):
+        if here != there:
+            return f"line {line} is {here.strip()[:SHOWN]!r}; expected {there.strip()[:SHOWN]!r}"
+    return "it differs in its line breaks"
 
 
 def _source(name: str, text: bytes) -> tuple[methods.Card, str] | str:
@@ -80,8 +107,8 @@ def _source(name: str, text: bytes) -> tuple[methods.Card, str] | str:
             found: dict[str, Source] = registry.read(copy)
             digest = next(iter(found.values())).digest() if found else ""
             unfit = next((line for each in found.values() if (line := unfitness(each.card, text))), "")
-        except (methods.MethodError, RecursionError, MemoryError) as error:
-            return f"{error or type(error).__name__}".replace(f"{own}/", "")
+        except methods.MethodError as error:
+            return f"{error}".replace(f"{own}/", "")
     if len(found) != 1:
         return f"registers {len(found)} methods ({', '.join(found) or 'none'}); expected one"
     card = next(iter(found.values())).card
@@ -92,57 +119,41 @@ def _source(name: str, text: bytes) -> tuple[methods.Card, str] | str:
     return card, digest
 
 
-def _card(card: methods.Card, data: bytes | None) -> Iterator[str]:
+def _findings(data: bytes | None, wrong: list[str]) -> tuple[Finding, ...]:
+    """Those of the validation: what it found is the sender's word, and must at least be a pass."""
     if data is None:
-        return
+        return ()
     try:
-        told = msgspec.json.decode(data)
+        found = msgspec.json.decode(data, type=Validation).findings
     except _UNREADABLE as error:
-        yield f"{bundle.CARD}: not JSON: {error}"
-        return
-    own = msgspec.json.decode(bundle.as_json(bundle.card_fields(card)))
-    if not isinstance(told, dict):
-        yield f"{bundle.CARD}: expected the fields of a card"
-    elif told != own:
-        differ = [key for key in [*own, *(key for key in told if key not in own)] if told.get(key, ...) != own.get(key, ...)]
-        yield f"{bundle.CARD}: differs from the card of the file in {', '.join(differ[:5])}"
+        wrong.append(f"{bundle.FINDINGS}: not findings: {error}")
+        return ()
+    wrong += [f"{bundle.FINDINGS}: {line}" for line in objections(found)]
+    return found
 
 
-def _findings(card: methods.Card, digest: str, data: bytes | None) -> Iterator[str]:
-    if data is None:
-        return
-    try:
-        told = msgspec.json.decode(data, type=Validation)
-    except _UNREADABLE as error:
-        yield f"{bundle.FINDINGS}: not findings: {error}"
-        return
-    where = f"{bundle.FINDINGS}:"
-    if told.name != card.name:
-        yield f"{where} of {told.name}, not of {card.name}"
-    if told.digest != digest:
-        yield f"{where} of a file with digest {told.digest}; this one has {digest}"
-    bad = [finding.check for finding in told.findings if finding.status == "failed"]
-    if bad or not told.passed:
-        yield f"{where} validation failed ({', '.join(bad) or 'no check is named'})"
-    made = {finding.check for finding in told.findings}
-    if lacking := [name for name in summaries() if name not in made]:
-        yield f"{where} lacks {', '.join(lacking)}: validate with this LossBench"
-
-
-def _environment(data: bytes | None) -> Iterator[str]:
-    try:
-        if data is not None:
-            msgspec.json.decode(data, type=dict[str, list[dict[str, str | int]]])
-    except _UNREADABLE as error:
-        yield f"{bundle.ENVIRONMENT}: not what submit writes: {error}"
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _verdicts(files: bundle.Files, records: Mapping[str, RunRecord], wrong: list[str]) -> str:
+    """What ``verify`` left in the folder, here or where it comes from: nobody can tell which."""
+    known = {
+        str(provenance.path_of(Path(), record.id, provenance.on(record, word))): (word, record)
+        for record, word in product(records.values(), provenance.WORDS)
+    }
+    by: Counter[str] = Counter()
+    for name, data in files.items():
+        if name not in known:
+            wrong.append(f"{name}: not a verdict on a record as it is in here")
+            continue
+        word, record = known[name]
+        try:
+            why = msgspec.json.decode(data, type=provenance.Why)
+        except _UNREADABLE as error:
+            wrong.append(f"{name}: not a verdict: {error}")
+            continue
+        if word == "failed":
+            wrong.append(f"record {record.id} of {record.spec.entrant}: verify found that it fails: {why.note or why.how}")
+        by[why.by] += 1
+    told = ", ".join(f"{count} of {len(records)} records on {place}" for place, count in by.items())
+    return f"{provenance.FOLDER}/ tells of {told}; unless you ran verify on it yourself, remove {provenance.FOLDER}/ and do" if told else ""
 
 
 def _records(files: Mapping[str, bytes], wrong: list[str]) -> dict[str, RunRecord]:
@@ -164,29 +175,21 @@ def _records(files: Mapping[str, bytes], wrong: list[str]) -> dict[str, RunRecor
     return found
 
 
-def _study(card: methods.Card, digest: str, records: Mapping[str, RunRecord]) -> Iterator[str]:
-    """The records are those of the smoke study of this very file, all of them and no others."""
-    specs = {spec.id: spec for spec in planned(card)}
+def _study(card: methods.Card, digest: str, planned: Sequence[TrialSpec], records: Mapping[str, RunRecord]) -> Iterator[str]:
+    """The records are those of the smoke study of this very file and of the baselines as they are here, all of them and no others."""
+    specs, digests = {spec.id: spec for spec in planned}, sources(card.name, digest)
     for id_, record in records.items():
         spec = record.spec
         who = f"record {id_} of {spec.entrant} on {spec.problem}, seed {spec.seed}:"
-        if spec.method not in (card.name, *baselines()):
+        if spec.method not in digests:
             yield f"{who} neither {card.name} nor a baseline"
         elif id_ not in specs:
             yield f"{who} no trial of suite {SUITE} as it is planned here"
         elif failed(record.status):
             yield f"{who} {record.status}: {record.message}"
-        elif spec.method == card.name and record.environment.get(SOURCE) != digest:
-            yield f"{who} {_other_source(record, digest)}"
+        elif why := other_source(record, digests[spec.method]):
+            yield f"{who} {why}"
     lacking = [spec for id_, spec in specs.items() if id_ not in records]
     if lacking:
         whose = ", ".join(dict.fromkeys(spec.entrant for spec in lacking))
         yield f"{bundle.RECORDS}: {len(lacking)} of {len(specs)} trials of suite {SUITE} are missing ({whose})"
-
-
-def _other_source(record: RunRecord, digest: str) -> str:
-    there, here = record.environment.get("python", "unknown"), platform.python_version()
-    found = f"made by a file with digest {record.environment.get(SOURCE, 'unknown')}; this one has {digest}"
-    if there.split(".")[:2] != here.split(".")[:2]:
-        return f"{found}, under Python {here}, and a digest depends on it: check this bundle with Python {there}"
-    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,14 @@ class Evidence:
     own: tuple[RunRecord, ...]
     baselines: tuple[RunRecord, ...]
 
+    @staticmethod
+    def of(specs: Sequence[TrialSpec], records: Mapping[str, RunRecord], name: str) -> Evidence:
+        """In the order of the plan, from the records by id; ``name`` is that of the submission."""
+        return Evidence(
+            tuple(records[spec.id] for spec in specs if spec.method == name),
+            tuple(records[spec.id] for spec in specs if spec.method != name),
+        )
+
     @property
     def records(self) -> tuple[RunRecord, ...]:
         return self.own + self.baselines
@@ -34,6 +43,24 @@ class Evidence:
 
 def baselines() -> list[str]:
     return [name for name in methods.names() if methods.card(name).baseline]
+
+
+def sources(name: str, digest: str) -> dict[str, str]:
+    """Digest of the file of the submission, and of those of the baselines as they are here, by method."""
+    known = {each: source.digest() for each in baselines() if (source := methods.find(each)) is not None}
+    return {**known, name: digest}
+
+
+def other_source(record: RunRecord, digest: str) -> str:
+    """Why a record is of another file than that with this digest; nothing where it is of this one."""
+    recorded = record.environment.get(SOURCE, "unknown")
+    if recorded == digest:
+        return ""
+    found = f"made by a file with digest {recorded}; this one has {digest}"
+    there, here = record.environment.get("python", "unknown"), platform.python_version()
+    if there.split(".")[:2] != here.split(".")[:2]:
+        return f"{found}, under Python {here}, and a digest depends on it: check this bundle with Python {there}"
+    return found
 
 
 def planned(card: methods.Card) -> list[TrialSpec]:
@@ -62,9 +89,8 @@ def gather(candidate: Candidate, results: Path) -> Evidence:
     specs = planned(candidate.card)
     store = Store(results)
     found = {spec.id: record for spec in specs if (record := study.readable(spec, store)) is not None}
-    command = candidate.command(f"run --suite {SUITE} --methods")
-    if str(results) != "results":
-        command += f" --results {shlex.quote(str(results))}"
+    fresh = candidate.command(f"run --suite {SUITE} --methods")
+    command = fresh if str(results) == "results" else f"{fresh} --results {shlex.quote(str(results))}"
     missing = [spec for spec in specs if spec.id not in found]
     if missing:
         whose = ", ".join(dict.fromkeys(spec.entrant for spec in missing))
@@ -72,17 +98,23 @@ def gather(candidate: Candidate, results: Path) -> Evidence:
             f"the study of suite {SUITE} is not complete: {len(missing)} of its {len(specs)} trials have no record in {results} ({whose}); "
             f"make them: {command}"
         )
-    own = [found[spec.id] for spec in specs if spec.method == candidate.name]
-    others = [found[spec.id] for spec in specs if spec.method != candidate.name]
-    changed = [record for record in own if record.environment.get(SOURCE) != candidate.digest]
-    if changed:
+    evidence = Evidence.of(specs, found, candidate.name)
+    digests = sources(candidate.name, candidate.digest)
+    own, others = ([r for r in each if other_source(r, digests[r.spec.method])] for each in (evidence.own, evidence.baselines))
+    if own:
         raise UsageError(
-            f"{len(changed)} of {len(own)} records of {candidate.name} were made by another text of {candidate.given} than this one: "
+            f"{len(own)} of {len(evidence.own)} records of {candidate.name} were made by another text of {candidate.given} than this one: "
             f"{candidate.source.remedy}, and run it again: {command}"
         )
-    _refuse_failed(own, f"{command} --retry failed, once it is mended and its version raised where it computes something else")
-    _refuse_failed(others, f"{command} --retry failed")
-    return Evidence(tuple(own), tuple(others))
+    if others:
+        whose = ", ".join(dict.fromkeys(record.spec.method for record in others))
+        raise UsageError(
+            f"{len(others)} of {len(evidence.baselines)} records of baselines ({whose}) were made by other files than this LossBench has: "
+            f"run the study again in a new folder, and submit from there: {fresh} --results NEW"
+        )
+    _refuse_failed(evidence.own, f"{command} --retry failed, once it is mended and its version raised where it computes something else")
+    _refuse_failed(evidence.baselines, f"{command} --retry failed")
+    return evidence
 
 
 def _refuse_failed(records: Sequence[RunRecord], remedy: str) -> None:

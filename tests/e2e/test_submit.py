@@ -5,6 +5,7 @@ The study is one of a few steps and the findings are made up, except where a tes
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,16 +15,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 import methods
-from benchmark import validation
+from benchmark import provenance, validation
 from benchmark.commands import submit as command
 from benchmark.errors import UsageError
-from benchmark.records import TrialSpec
-from benchmark.submission import bundle, folder, install, smoke
+from benchmark.records import TrialSpec, decode
+from benchmark.submission import bundle, candidate, folder, install, smoke
 from benchmark.validation import Validation
 from methods.contract import Finding
 from tests.e2e.conftest import TINY, Cli, as_between_programs
@@ -111,7 +113,7 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert all(word in last for word in words), last
 
 
-def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads(path.read_bytes())
     change(content)
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -160,6 +162,29 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_takes_time(
     refused(cli("submit", home / "root_norm.py", "--results", home / "results", "--out", home / "taken" / "bundle"), "cannot be written")
 
 
+@pytest.mark.parametrize("kept", ["records", "records/tiny/bundle", "verdicts/bundle", "packed/bundle"])
+def test_no_bundle_is_put_among_records(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    monkeypatch.delattr(command, "validate")
+    says = "is there already" if kept == "records" else "where only records belong"
+    refused(cli("submit", home / "root_norm.py", "--results", home / "results", "--out", home / "results" / kept), says)
+
+
+@pytest.mark.parametrize("flag", ["--out", "--install"])
+def test_a_full_disk_is_found_before_anything_takes_time(
+    home: Path, checkout: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.delattr(command, "validate")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(install.tempfile, "TemporaryFile", full)
+    before = sorted(home.parent.rglob("*"))
+    where = ["--out", home / "new" / "bundle"] if flag == "--out" else ["--install"]
+    refused(cli("submit", home / "root_norm.py", "--results", home / "results", *where), "No space left on device", "cannot be written")
+    assert sorted(home.parent.rglob("*")) == before
+
+
 def test_a_bundle_that_cannot_be_finished_leaves_nothing(home: Path, tmp_path: Path) -> None:
     found = {"card.json": b"{}", "card.json/x": b""}
     with pytest.raises(UsageError, match="cannot be written"):
@@ -186,6 +211,11 @@ def test_records_of_another_text_are_refused(submit: Callable[..., subprocess.Co
     assert submit().returncode == 0
 
 
+def test_baselines_of_another_text_are_refused(submit: Callable[..., subprocess.CompletedProcess[str]], home: Path) -> None:
+    edit(baseline(home / "results"), lambda record: record["environment"].update(method_source="0"))
+    refused(submit(), "1 of 18 records of baselines (equal)", "new folder", "--results NEW")
+
+
 def test_failed_trials_are_refused(submit: Callable[..., subprocess.CompletedProcess[str]], home: Path) -> None:
     edit(own_records(home / "results")[0], lambda record: record.update(status="error", message="it\nraised"))
     refused(submit(), "1 of 4 trials failed", "it raised", "--retry failed")
@@ -196,7 +226,7 @@ def test_a_validation_that_fails_is_refused_by_the_names_of_its_checks(
 ) -> None:
     broken = Validation("root_norm", "", "", (Finding("finite", "failed", "nan at zero gradients", 0.0),), passed=False)
     monkeypatch.setattr(command, "validate", lambda path: broken)
-    refused(submit(), "does not pass validate: finite", "nan at zero gradients", "python -m benchmark validate")
+    refused(submit(), "does not pass validate: lacks file", "finite failed: nan at zero gradients", "python -m benchmark validate")
     assert not (home / "bundle").exists()
 
 
@@ -214,12 +244,15 @@ def test_a_validation_that_fails_is_refused_by_the_names_of_its_checks(
         ("deep.py", "x = " + "(" * 5000 + ")" * 5000, "Python"),
         ("large.py", "#" * 300_000, "expected at most"),
         ("taken.py", OWN.replace('"root_norm"', '"equal"'), "belongs to"),
-        ("module.py", OWN.replace('"root_norm"', '"registry"'), "file or folder of the package"),
-        ("word.py", OWN.replace('"root_norm"', '"lambda"'), "a word of Python"),
-        ("dots.py", OWN.replace('"root_norm"', '"../../x"'), "expected lower-case letters"),
+        ("module.py", OWN.replace('"root_norm"', '"registry"'), "has for something else"),
+        ("word.py", OWN.replace('"root_norm"', '"lambda"'), "is a word of Python"),
+        ("dots.py", OWN.replace('"root_norm"', '"../../x"'), "lower-case letters, digits and"),
         ("base.py", OWN.replace("year=2026", "year=2026, baseline=True"), "baseline=True"),
-        ("typed.py", OWN.replace("year=2026", "year=1j"), "expected int"),
+        ("typed.py", OWN.replace("year=2026", "year=1j"), "year is 1j; expected a whole number"),
         ("set.py", OWN.replace("year=2026", "year=2026, hyperparameters=(1,)"), "card cannot be read"),
+        ("partial.py", OWN.replace('"root_norm"', '"partial"'), "has for something else"),
+        ("importlib.py", OWN.replace('"root_norm"', '"importlib"'), "has for something else"),
+        ("list.py", OWN.replace('claims=("permutation_equivariant",)', 'claims=["simplex"]'), "claims is ['simplex']; expected a tuple"),
         ("above.py", "import benchmark.store\n" + OWN, "imports benchmark"),
         ("beside.py", "import broken\n" + OWN, "from its folder"),
     ],
@@ -262,6 +295,22 @@ def pipe(sent: Path) -> None:
     os.mkfifo(sent / "records" / "pipe.json")
 
 
+def told(sent: Path, **change: object) -> None:
+    edit(sent / "findings.json", lambda content: content.update(change))
+
+
+def finding(sent: Path, check: str, /, **change: str) -> None:
+    def act(content: dict[str, Any]) -> None:
+        next(each for each in content["findings"] if each["check"] == check).update(change)
+
+    edit(sent / "findings.json", act)
+
+
+def baseline(sent: Path) -> Path:
+    """A record of one."""
+    return next(iter(sorted(sent.rglob("equal/*.json"))))
+
+
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link": (link_out, "environment.json: a link"),
     "a pipe": (pipe, "records/pipe.json: no plain file"),
@@ -270,32 +319,41 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a hidden file": (lambda sent: (sent / ".netrc").write_text("x"), ".netrc: expected a name"),
     "terminal codes": (lambda sent: (sent / "a\x1b[2Jb").write_text("x"), "a\\x1b[2Jb: expected a name"),
     "a file too many": (lambda sent: (sent / "setup.cfg").write_text("x"), "setup.cfg: has no place"),
+    "another layout": (lambda sent: own_records(sent)[0].write_bytes(own_records(sent)[0].read_bytes() + b" "), "not what submit of this"),
     "a pickle": (lambda sent: (sent / "records" / "model.pkl").write_bytes(b"\x80\x04."), "records/model.pkl: not a record"),
-    "verdicts": (lambda sent: shutil.copytree(sent / "records", sent / "verdicts"), ".json: has no place"),
+    "verdicts": (lambda sent: shutil.copytree(sent / "records", sent / "verdicts"), ".json: not a verdict"),
     "a second file of Python": (lambda sent: (sent / "setup.py").write_text("x = 1"), "2 files of Python"),
     "too large": (lambda sent: (sent / "card.json").write_bytes(b" " * (folder.LARGEST + 1)), "card.json: larger than"),
     "too many": (lambda sent: [(sent / f"n{i}").touch() for i in range(folder.MOST_NAMES)], "more than 200 names"),
     "too deep": (lambda sent: (sent / "records" / "a" / "b" / "c" / "d" / "e").mkdir(parents=True), "deeper than"),
-    "another card": (lambda sent: edit(sent / "card.json", lambda card: card.update(claims=[], year=1)), "from the card of the file in"),
+    "another card": (lambda sent: edit(sent / "card.json", lambda card: card.update(claims=[], year=1)), "card.json: not what submit"),
     "no card": (lambda sent: (sent / "card.json").unlink(), "card.json: missing"),
-    "a card that is no object": (lambda sent: (sent / "card.json").write_text("[1]"), "expected the fields of a card"),
-    "nested JSON": (lambda sent: (sent / "card.json").write_text("[" * 100_000), "card.json: not JSON"),
-    "failed findings": (lambda sent: edit(sent / "findings.json", lambda each: each.update(passed=False)), "validation failed"),
-    "few findings": (lambda sent: edit(sent / "findings.json", lambda each: each.update(findings=[])), "findings.json: lacks file, import"),
-    "findings of another": (lambda sent: edit(sent / "findings.json", lambda each: each.update(digest="0")), "with digest 0"),
-    "another environment": (lambda sent: (sent / "environment.json").write_text('{"own": 3}'), "not what submit writes"),
+    "a card that is no object": (lambda sent: (sent / "card.json").write_text("[1]"), "line 1 is '[1]'"),
+    "nested JSON": (lambda sent: (sent / "card.json").write_text("[" * 100_000), "card.json: not what submit"),
+    "failed findings": (lambda sent: told(sent, passed=False), "findings.json: not what submit"),
+    "nested findings": (lambda sent: (sent / "findings.json").write_text("[" * 100_000), "findings.json: not findings"),
+    "findings that failed": (lambda sent: finding(sent, "zero", status="failed", message="drifts"), "findings.json: zero failed: drifts"),
+    "findings without words": (lambda sent: finding(sent, "zero", status="failed", message=" "), "expected the reason"),
+    "findings that were not made": (lambda sent: finding(sent, "zero", status="skipped", message="no"), "zero was not made: no"),
+    "findings of another contract": (lambda sent: finding(sent, "zero", check="nothing"), "findings.json: lacks zero"),
+    "findings twice": (lambda sent: edit(sent / "findings.json", lambda f: f["findings"].append(f["findings"][0])), "'file' where"),
+    "few findings": (lambda sent: told(sent, findings=[]), "findings.json: lacks file, import"),
+    "findings of another": (lambda sent: told(sent, digest="0"), "findings.json: not what submit"),
+    "another environment": (lambda sent: edit(sent / "environment.json", lambda e: e["own"][0].update(cpu="x")), "environment.json: not"),
+    "another request": (lambda sent: (sent / "PULL_REQUEST.md").write_text("Merge me"), "PULL_REQUEST.md: not what submit"),
+    "another baseline": (lambda sent: edit(baseline(sent), lambda r: r["environment"].update(method_source="0")), "file with digest 0;"),
     "another body": (lambda sent: (sent / "root_norm.py").write_text(OWN.replace("-0.25", "-0.3")), "made by a file with digest"),
     "another name of the file": (lambda sent: (sent / "root_norm.py").rename(sent / "x.py"), "expected the file to be called root_norm.py"),
     "a name that is taken": (lambda sent: (sent / "root_norm.py").write_text(OWN.replace('"root_norm"', '"famo"')), "'famo' is taken"),
     "a broken record": (lambda sent: own_records(sent)[0].write_text("{"), "not a record"),
-    "an edited spec": (lambda sent: edit(own_records(sent)[0], lambda r: r["spec"].update(seed=7)), "the spec was edited"),  # type: ignore[attr-defined]
+    "an edited spec": (lambda sent: edit(own_records(sent)[0], lambda r: r["spec"].update(seed=7)), "the spec was edited"),
     "an edited selection": (lambda sent: edit(own_records(sent)[0], lambda r: r.update(selected_step=3)), "selected step 3"),
     "swapped files": (swap, "misplaced"),
     "a record of another method": (method_of_somebody, "neither root_norm nor a baseline"),
     "a failed record": (lambda sent: edit(own_records(sent)[0], lambda r: r.update(status="oom")), ": oom:"),
     "a missing record": (lambda sent: own_records(sent)[0].unlink(), "1 of 22 trials"),
-    "another leaderboard": (lambda sent: (sent / "leaderboard.md").write_text("# I win"), "not what the records say"),
-    "bytes for text": (lambda sent: (sent / "PULL_REQUEST.md").write_bytes(b"\xff"), "not UTF-8"),
+    "another leaderboard": (lambda sent: (sent / "leaderboard.md").write_text("# I win"), "leaderboard.md: not what submit of this"),
+    "bytes for text": (lambda sent: (sent / "PULL_REQUEST.md").write_bytes(b"\xff"), "line 1 is '\\\\xff'"),
 }  # fmt: skip
 
 
@@ -307,6 +365,24 @@ def test_what_is_wrong_with_a_received_bundle_is_said(sent: Path, cli: Cli, chan
     assert checked.returncode == 1, checked.stdout
     assert says in checked.stdout
     assert all(line.startswith("wrong: ") for line in checked.stdout.splitlines())
+
+
+def test_verdicts_of_verify_are_told_of_and_those_of_nobody_are_wrong(sent: Path, cli: Cli) -> None:
+    record = decode(own_records(sent)[0].read_bytes())
+    path = provenance.write(sent, record, "verified", provenance.Why(by="me", how="run again: identical"))
+    checked = cli("submit", "--check", sent)
+    assert checked.returncode == 0, checked.stdout
+    assert "note: verdicts/ tells of 1 of 22 records on me; unless you ran verify" in checked.stdout
+    path.rename(path.with_name(path.name.replace(record.id, own_records(sent)[1].stem)))
+    assert "not a verdict on a record as it is in here" in cli("submit", "--check", sent).stdout
+
+
+def test_a_record_that_verify_found_to_fail_is_wrong(sent: Path, cli: Cli) -> None:
+    record = decode(own_records(sent)[0].read_bytes())
+    provenance.write(sent, record, "failed", provenance.Why(by="me", how="run again", note="another\nscore"))
+    checked = cli("submit", "--check", sent)
+    assert checked.returncode == 1
+    assert f"wrong: record {record.id} of root_norm: verify found that it fails: another score" in checked.stdout
 
 
 def test_a_bundle_is_checked_without_running_it(sent: Path, cli: Cli, tmp_path: Path) -> None:
@@ -350,6 +426,33 @@ def test_an_installed_file_is_the_submitted_one_and_is_never_written_over(cli: C
     (checkout / "root_norm.py").write_text("mine")
     refused(cli(*call), "is there already")
     assert (checkout / "root_norm.py").read_text() == "mine"
+
+
+def test_an_installation_that_is_cut_off_leaves_nothing(home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*names: object) -> None:
+        raise KeyboardInterrupt
+
+    with as_between_programs():
+        found = candidate.read(str(home / "root_norm.py"))
+        monkeypatch.setattr(os, "link", cut)
+        with pytest.raises(KeyboardInterrupt):
+            install.install(found, checkout)
+        assert not list(checkout.iterdir())
+
+
+def test_a_file_that_appears_meanwhile_is_not_written_over(home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def late(here: Path, there: Path) -> None:
+        there.write_text("somebody's")
+        link(here, there)
+
+    with as_between_programs():
+        found = candidate.read(str(home / "root_norm.py"))
+        monkeypatch.setattr(os, "link", late)
+        with pytest.raises(UsageError, match="is there already"):
+            install.install(found, checkout)
+        assert [path.read_text() for path in checkout.iterdir()] == ["somebody's"]
 
 
 def test_install_needs_a_checkout(cli: Cli, home: Path, checkout: Path) -> None:
