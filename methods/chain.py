@@ -53,7 +53,7 @@ class Link:
 
 
 def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
-    """The trunk from the heads down; None where it is anything but one chain of these layers and elementwise functions."""
+    """From the heads down to the last of these layers; None where that is anything but one chain of them and elementwise functions."""
     targets = {(crossing.target, crossing.number) for crossing in anatomy.crossings}
     if len(targets) != 1:
         return None
@@ -61,28 +61,24 @@ def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
     ((node, number),) = targets
     found: list[Link] = []
     functions: list[Node] = []
-    seen = 0
-    while True:
+    above = 0  # nodes of the trunk that read this one
+    while len(found) < len(linear):
         children = anatomy.trunk[node]
-        if number or uses[node] > bool(seen):
+        if number or uses[node] != above or not children:
             return None
-        seen += 1
         if node in linear:
             below, number = children[1] if node.name() == "AddmmBackward0" else children[0]
-            found.append(Link(tuple(functions), node, None if below is None else _weight(node)))
+            found.append(Link(tuple(functions), node, None if len(found) + 1 == len(linear) else _weight(node)))
             functions = []
-            seen += 1  # the transposed weight
-            if below is None:
-                break
-        elif node.name() in ELEMENTWISE and children[0][0] is not None:
+        elif node.name() in ELEMENTWISE:
             functions.append(node)
             below, number = children[0]
         else:
             return None
-        assert below is not None  # a linear layer below which nothing is wanted has ended the loop
-        node = below
-    inner = sum(bool(children) for children in anatomy.trunk.values())
-    return tuple(found) if seen == inner else None
+        if below is None:
+            break
+        node, above = below, 1
+    return tuple(found) if len(found) == len(linear) else None
 
 
 def _weight(node: Any) -> Tensor:

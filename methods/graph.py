@@ -74,6 +74,7 @@ class Anatomy:
     Attributes:
         crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
         heads: the leaves of the heads.
+        owners: the task that each of these leaves belongs to.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
         opaque: whether a function written in Python is among the nodes of heads or trunk, which may do anything, as a checkpoint does.
@@ -81,6 +82,7 @@ class Anatomy:
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
+    owners: tuple[int, ...]
     trunk: dict[Node, Children]
     opaque: bool
 
@@ -120,6 +122,7 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
         return None
     crossings: list[Crossing] = []
     heads: list[Tensor] = []
+    owners: list[int] = []
     trunk: dict[Node, Children] = {}
     for node, below in children.items():
         leaf = None if below else variable(node)
@@ -129,9 +132,11 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
             trunk[node] = below
         elif leaf is not None:
             heads.append(leaf)
+            owners.append(owner[node])
         else:
             crossings.extend([Crossing(owner[node], node, i, child, number) for i, (child, number) in enumerate(below) if child in common])
-    return Anatomy(tuple(crossings), tuple(heads), trunk, any(isinstance(node, BackwardCFunction) for node in children))
+    opaque = any(isinstance(node, BackwardCFunction) for node in children)
+    return Anatomy(tuple(crossings), tuple(heads), tuple(owners), trunk, opaque)
 
 
 def variable(node: Node) -> Tensor | None:

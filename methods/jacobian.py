@@ -219,23 +219,26 @@ def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> list[Tensor]:
     return found
 
 
-def accumulate_all(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Adds what autograd handed out to the ``.grad`` of its leaves; None adds nothing.
+def accumulate_all(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None], factors: Sequence[float] | None = None) -> None:
+    """Adds what autograd handed out, times its factor, to the ``.grad`` of its leaves; None adds nothing.
 
     A first gradient is copied into the layout of its leaf, as autograd may hand out one tensor twice, or an expanded one.
     """
-    fresh, sources = [], []
-    for leaf, gradient in zip(leaves, gradients, strict=True):
+    fresh, sources, scales = [], [], []
+    for leaf, gradient, factor in zip(leaves, gradients, factors or [1.0] * len(leaves), strict=True):
         if gradient is None:
             continue
         if leaf.grad is None and not gradient.is_sparse:
             leaf.grad = torch.empty_like(leaf, requires_grad=False)
             fresh.append(leaf.grad)
             sources.append(gradient)
+            scales.append(factor)
         else:
-            accumulate(leaf, gradient.clone() if gradient.is_sparse else gradient)
+            accumulate(leaf, gradient * factor if factor != 1.0 or gradient.is_sparse else gradient)
     if fresh:
         torch._foreach_copy_(fresh, sources)
+        if factors:
+            torch._foreach_mul_(fresh, scales)
 
 
 def deposit(parameters: Sequence[Tensor], pieces: Iterator[tuple[int, Tensor]], reached: Sequence[bool]) -> None:

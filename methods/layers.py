@@ -47,7 +47,7 @@ class Layer:
         node: the outputs come from it.
         inputs: x ``[n, d]``, a row for each sample and position.
         width: k, the number of outputs of each row.
-        weight, bias: their indices among the shared parameters; None without a bias that is trained.
+        weight, bias: their indices among the wanted parameters; None without a bias that is trained.
         convolution: whether outputs come as ``[b, k, height, width]``.
         kind: by products of its ``samples``, or by the ``rows`` of J that are its own.
     """
@@ -74,7 +74,7 @@ class Plan:
     Attributes:
         anatomy: the parts of the graph.
         layers: what takes each layer.
-        others: the indices of all other shared parameters in the graph.
+        others: the indices of all other wanted parameters in the graph.
         links: the layers from the heads down, where the trunk is one chain of them.
     """
 
@@ -102,54 +102,73 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
 
     ``forced`` takes every layer by its samples, whatever that costs.
     """
-    kinds = {(p.dtype, p.device) for p in shared}
-    if len(kinds) > 1 or shared[0].dtype not in (torch.float32, torch.float64) or any(root is None for root in roots):
+    found = _planned(roots, shared, shared, forced)
+    if found is None or not found[0].layers or (found[1] < WORTH and not forced):
+        return None
+    return found[0]
+
+
+def plan_of(
+    wanted: Sequence[nn.Parameter], roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: bool = False
+) -> Plan | None:
+    """The same for a Gramian of some of the trunk's parameters alone, whose indices are theirs among ``wanted``.
+
+    It is worth taking in any case: the heads are then passed once, and not once more for the update.
+    """
+    found = _planned(roots, wanted, list(dict.fromkeys((*shared, *wanted))), forced)
+    return found[0] if found is not None and (found[0].layers or found[0].others) else None
+
+
+def _planned(
+    roots: Sequence[Root | None], wanted: Sequence[nn.Parameter], shared: Sequence[nn.Parameter], forced: bool
+) -> tuple[Plan, int] | None:
+    """A plan, and how many multiplications it saves; None where heads and trunk cannot be told apart, or must be passed as they are."""
+    kinds = {(p.dtype, p.device) for p in wanted}
+    if len(kinds) > 1 or wanted[0].dtype not in (torch.float32, torch.float64) or any(root is None for root in roots):
         return None
     anatomy = graph.anatomy(roots, shared)
     if anatomy is None or anatomy.opaque or any(map(_hooked, (*shared, *anatomy.heads))):
         return None  # a checkpoint, and hooks on parameters, want a plain backward pass
     if any(not anatomy.trunk[crossing.target] for crossing in anatomy.crossings):
         return None  # a head uses a shared parameter itself
-    index = {id(parameter): i for i, parameter in enumerate(shared)}
+    index = {id(parameter): i for i, parameter in enumerate(wanted)}
     uses = Counter(crossing.target for crossing in anatomy.crossings)
     uses.update(child for children in anatomy.trunk.values() for child, _ in children if child is not None)
 
     def once(node: Node | None) -> int | None:
-        """Index of the shared parameter that a node accumulates, if it is used in one place only."""
-        variable = None if node is None or uses[node] != 1 else graph.variable(node)
-        return None if variable is None else index[id(variable)]
+        """Index of the wanted parameter that a node accumulates, if it is used in one place only."""
+        return None if node is None or uses[node] != 1 else index.get(id(graph.variable(node)))
 
     layers, saved = [], 0
     for node, children in anatomy.trunk.items():
         match node.name() if children else "":
             case "AddmmBackward0" | "MmBackward0":
-                found = _linear(node, children, uses, once, shared)
+                found = _linear(node, children, uses, once, wanted)
             case "ConvolutionBackward0":
-                found = _convolution(node, children, once, shared)
+                found = _convolution(node, children, once, wanted)
             case _:
                 continue
         if found is None:
             continue
         layer, samples = found
-        kind, fewer = choose(len(roots), samples, shared[layer.weight][0].numel(), layer.width)
+        kind, fewer = choose(len(roots), samples, wanted[layer.weight][0].numel(), layer.width)
         kind = "samples" if forced else kind
         if layer.convolution and kind == "rows":
             continue  # a convolution's own kernels beat products of patches
         saved += fewer
         layers.append(replace(layer, inputs=_inputs(layer), kind=kind))
-    if not layers or (saved < WORTH and not forced):
-        return None
-    taken = {i for layer in layers for i in (layer.weight, layer.bias)}
-    others = {index[id(leaf)] for node, below in anatomy.trunk.items() if not below and (leaf := graph.variable(node)) is not None} - taken
-    links = None if others else chain.links(anatomy, [layer.node for layer in layers if not layer.convolution])
-    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links)
+    leaves = (index.get(id(graph.variable(node))) for node, below in anatomy.trunk.items() if not below)
+    others = {i for i in leaves if i is not None}.difference(i for layer in layers for i in (layer.weight, layer.bias))
+    chained = not others and not any(layer.convolution for layer in layers)
+    links = chain.links(anatomy, [layer.node for layer in layers]) if chained else None
+    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
 
 
 def _hooked(parameter: Tensor) -> bool:
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
-def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
+def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, wanted: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
     """``nn.Linear``: addmm(bias, x, Wᵀ), or mm(x, Wᵀ) without a bias."""
     *before, (_, _), (transposed, _) = children
     if transposed is None or transposed.name() != "TBackward0" or uses[transposed] != 1:
@@ -160,25 +179,25 @@ def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, shar
     if weight is None:
         return None
     inputs = node._saved_mat1 if before else node._saved_self
-    width = len(shared[weight])
+    width = len(wanted[weight])
     bias = once(before[0][0]) if before else None
-    if bias is not None and shared[bias].shape != (width,):
+    if bias is not None and wanted[bias].shape != (width,):
         bias = None
     return Layer(node, inputs.detach(), width, weight, bias, False, "rows"), len(inputs)
 
 
-def _convolution(node: Any, children: Children, once: Once, shared: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
+def _convolution(node: Any, children: Children, once: Once, wanted: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
     """``nn.Conv2d`` without groups."""
     weight, bias = once(children[1][0]), once(children[2][0])
-    if weight is None or shared[weight].dim() != 4 or node._saved_groups != 1 or node._saved_transposed:
+    if weight is None or wanted[weight].dim() != 4 or node._saved_groups != 1 or node._saved_transposed:
         return None
     inputs = node._saved_input.detach()
     positions = 1
     for size, kernel, step, pad, spread in zip(
-        inputs.shape[2:], shared[weight].shape[2:], node._saved_stride, node._saved_padding, node._saved_dilation, strict=True
+        inputs.shape[2:], wanted[weight].shape[2:], node._saved_stride, node._saved_padding, node._saved_dilation, strict=True
     ):
         positions *= (size + 2 * pad - spread * (kernel - 1) - 1) // step + 1
-    return Layer(node, inputs, len(shared[weight]), weight, bias, True, "rows"), len(inputs) * positions
+    return Layer(node, inputs, len(wanted[weight]), weight, bias, True, "rows"), len(inputs) * positions
 
 
 def _inputs(layer: Layer) -> Tensor:

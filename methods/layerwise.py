@@ -64,8 +64,8 @@ class BySamples:
             self.signals = memory(self.layer, self.tasks, self.scratch)
             self.signals[tasks] = signals
 
-    def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Adds the layer's Gramian; returns ‖δ_t‖ ``[T]`` and ‖x‖² ``[]``, to which its rounding is relative."""
+    def add_to(self, gramian: Tensor, bound: Tensor) -> None:
+        """Adds the layer's Gramian, and ‖x‖² ‖δ_t‖² ``[T]``, to which its rounding is relative."""
         x, tasks = self.layer.inputs, self.tasks
         products = x @ x.T
         if self.layer.bias is not None:
@@ -74,7 +74,7 @@ class BySamples:
         torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
         gramian += jacobian.products(seen.view(tasks, -1), flat)
-        return torch.linalg.vector_norm(flat, dim=1), products.trace()
+        bound.addcmul_(torch.linalg.vecdot(flat, flat), products.trace())
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Σ w_t times the gradients of weight ``[k, d]`` and bias ``[k]``."""
@@ -94,12 +94,11 @@ class ByRows:
         torch.bmm(signals.transpose(1, 2), self.layer.inputs.expand(len(signals), -1, -1), out=self.rows[tasks])
         torch.sum(signals, 1, out=self.biases[tasks])
 
-    def add_to(self, gramian: Tensor) -> tuple[Tensor, Tensor] | None:
+    def add_to(self, gramian: Tensor, bound: Tensor) -> None:
         flat = self.rows.view(len(self.rows), -1)
         gramian += jacobian.products(flat, flat)
         if self.layer.bias is not None:
             gramian.addmm_(self.biases, self.biases.T)
-        return None
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         flat = torch.mv(self.rows.view(len(weights), -1).T, weights)
@@ -107,28 +106,47 @@ class ByRows:
 
 
 class Layerwise:
-    """The gradients of one step on the shared parameters."""
+    """The gradients of one step on the parameters that the plan is for."""
 
-    def __init__(self, plan: Plan, shared: Sequence[nn.Parameter], tasks: int, scratch: Scratch) -> None:
-        self.plan, self.shared, self.tasks, self.scratch = plan, shared, tasks, scratch
+    def __init__(self, plan: Plan, wanted: Sequence[nn.Parameter], tasks: int, scratch: Scratch) -> None:
+        self.plan, self.wanted, self.tasks, self.scratch = plan, wanted, tasks, scratch
         self.parts: list[BySamples | ByRows] = [
             (BySamples if layer.kind == "samples" else ByRows)(layer, tasks, scratch) for layer in plan.layers
         ]
-        self.others = [shared[i] for i in plan.others]
+        self.others = [wanted[i] for i in plan.others]
         self.rows = jacobian.Rows(self.others, tasks) if self.others else None
 
-    def backward(self, roots: Sequence[Root], seeds: Sequence[float]) -> None:
-        """One pass through the heads, whose leaves accumulate seed_t · ∇L_t in their ``.grad``, and the T passes through the trunk.
+    def backward(self, roots: Sequence[Root], seeds: Sequence[float], followed: bool = False) -> None:
+        """One pass of seed_t L_t through the heads, and the T passes from there down to the layers. No ``.grad`` is touched.
+
+        :meth:`deposit_heads`, or :meth:`follow` if it is ``followed``, is to come after it.
 
         Raises:
-            MethodError: something in the trunk cannot pass several gradients at once; no ``.grad`` was touched.
+            MethodError: something in the trunk cannot pass several gradients at once.
         """
-        sent, gradients_of_heads = self._heads(roots, seeds)
+        self.sent, self.of_heads = self._heads(roots, seeds)
         if self.plan.links is None:
-            self._batched(sent)
+            self._batched(self.sent, followed)
         else:
-            self._descend(self.plan.links, sent)
-        jacobian.accumulate_all(self.plan.anatomy.heads, gradients_of_heads)
+            self._descend(self.plan.links, self.sent)
+
+    def deposit_heads(self, factors: Sequence[float] | None = None) -> None:
+        """The leaves of the heads accumulate seed_t · ∇L_t in their ``.grad``, times the factor of their task."""
+        owners = self.plan.anatomy.owners
+        jacobian.accumulate_all(self.plan.anatomy.heads, self.of_heads, factors and [factors[task] for task in owners])
+
+    def follow(self, factors: Sequence[float]) -> None:
+        """All leaves, heads and trunk, accumulate Σ factor_t seed_t ∇L_t, by one more pass through the trunk alone."""
+        self.deposit_heads(factors)
+        targets: dict[tuple[Node, int], Tensor] = {}
+        for factor, of_task in zip(factors, self.sent, strict=True):
+            for target, signal in of_task.items():
+                if target in targets:
+                    targets[target].add_(signal, alpha=factor)
+                else:
+                    targets[target] = signal * factor
+        edges: list[Any] = [GradientEdge(*target) for target in targets]
+        torch.autograd.backward(edges, list(targets.values()))
 
     def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
         """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
@@ -141,7 +159,7 @@ class Layerwise:
         for part, signals in zip(parts, kept, strict=True):
             part.keep(slice(None), signals)
 
-    def _batched(self, sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
+    def _batched(self, sent: Sequence[dict[tuple[Node, int], Tensor]], retain: bool) -> None:
         """The passes through any other trunk, by autograd."""
         targets = list(dict.fromkeys(target for task in sent for target in task))
         blank = {target: next(task[target] for task in sent if target in task).new_zeros(()) for target in targets}
@@ -157,7 +175,7 @@ class Layerwise:
                     [GradientEdge(*target) for target in targets],
                     inputs,
                     [torch.stack(each) if batched else each[0] for each in given],
-                    retain_graph=last < self.tasks,
+                    retain_graph=retain or last < self.tasks,
                     allow_unused=True,
                     is_grads_batched=batched,
                 )
@@ -184,7 +202,7 @@ class Layerwise:
         """How many tasks go through the trunk together."""
         if not all(node.name() in TOGETHER for node, children in self.plan.anatomy.trunk.items() if children):
             return 1
-        return max(1, ROWS_AT_ONCE // max(len(layer.inputs) for layer in self.plan.layers))
+        return max(1, ROWS_AT_ONCE // max((len(layer.inputs) for layer in self.plan.layers), default=ROWS_AT_ONCE))
 
     def _keep(self, first: int, last: int, gradients: Sequence[Tensor | None]) -> None:
         for part, gradient in zip(self.parts, gradients, strict=False):
@@ -197,16 +215,14 @@ class Layerwise:
 
     def gramian(self) -> tuple[Tensor, Tensor]:
         """G ``[T, T]``, and for each task what the rounding of its G_tt is relative to, beside G_tt itself, ``[T]``."""
-        like = self.parts[0].layer.inputs
-        gramian = like.new_zeros(self.tasks, self.tasks)
+        like = self.parts[0].layer.inputs if self.parts else self.others[0].detach()
+        gramian, bound = like.new_zeros(self.tasks, self.tasks), like.new_zeros(self.tasks)
         with jacobian.exact_matmul():
-            sizes = [size for part in self.parts if (size := part.add_to(gramian)) is not None]
+            for part in self.parts:
+                part.add_to(gramian, bound)
         if self.rows is not None:
             gramian += self.rows.gramian()
-        if not sizes:
-            return gramian, like.new_zeros(self.tasks)
-        norms, squares = map(torch.stack, zip(*sizes, strict=True))
-        return gramian, squares @ norms.square_()
+        return gramian, bound
 
     def by_rows(self) -> None:
         """Turns every layer to rows of its own: exact also where the gradients of the samples cancel."""
@@ -230,6 +246,6 @@ class Layerwise:
                 yield self.plan.others[i], piece
 
     def _shaped(self, gradient: Tensor, index: int) -> Tensor:
-        parameter = self.shared[index]
+        parameter = self.wanted[index]
         gradient = gradient.view(parameter.shape)
         return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)

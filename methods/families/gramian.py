@@ -45,8 +45,8 @@ class Host:
 class GramianMethod(GradientMethod):
     """T weights from the Gramian of the task gradients. T backward passes; heads get their own plain gradient.
 
-    With ``where == "last"`` the gradients are those of the last shared layer alone, and one backward pass of the weighted losses
-    follows, heads included. With ``where == "representation"`` they are those at the trunk's output, and one backward pass through
+    With ``where == "last"`` the gradients are those of the last shared layer alone, and the update is that of the weighted losses, heads
+    included, by one backward pass. With ``where == "representation"`` they are those at the trunk's output, and one backward pass through
     the trunk follows.
 
     G is taken in the gradients' precision, float32 at least: there, norms below 1e-19 count as zero and above 1e19 as infinite.
@@ -119,21 +119,36 @@ class GramianMethod(GradientMethod):
     def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
         """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""
         if self.where == "last":
-            layer = self._last_layer(given)
-            rows = self._buffer(layer)
-            jacobian.gradient_rows(roots, layer, rows)
-            weights = self._solve(self._host(rows.gramian(), values), [1.0] * self.num_tasks)
-            self._backward_total(roots, weights, given.scaler)
+            weights = self._backward_last(roots, values, given)
         elif self.where == "representation":
             weights = self._backward_representation(roots, values, self._representation(given), given.scaler)
         else:
             weights = self._backward_shared(roots, values, self._shared(given.shared), given)
         return weights
 
-    def _last_layer(self, given: Given) -> list[nn.Parameter]:
-        if given.last_layer is not None:
-            return self._shared(given.last_layer, "last_layer")
-        return last_matrix(self._shared(given.shared))
+    def _backward_last(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
+        named = given.last_layer is not None
+        shared = [] if named and given.shared is None else self._shared(given.shared)
+        layer = self._shared(given.last_layer, "last_layer") if named else last_matrix(shared)
+        plan = layers.plan_of(layer, roots, shared) if self.path != "rows" and self._free(given) else None
+        if plan is None:
+            rows = self._buffer(layer)
+            jacobian.gradient_rows(roots, layer, rows)
+            weights = self._solve(self._host(rows.gramian(), values), [1.0] * self.num_tasks)
+            self._backward_total(roots, weights, given.scaler)
+            return weights
+        seeds = [given.scaler] * self.num_tasks
+        gradients = Layerwise(plan, layer, self.num_tasks, self._scratch)
+        gradients.backward([root for root in roots if root is not None], seeds, followed=True)
+        weights = self._solve_layers(gradients, values, seeds)
+        gradients.follow([weight * priority for weight, priority in zip(weights.tolist(), self._seeds(1.0), strict=True)])
+        self._took(f"last, {plan.summary}", 1)
+        return weights
+
+    def _free(self, given: Given) -> bool:
+        """Whether nobody listens to what comes back at the representation."""
+        z = given.representation
+        return z is None or not (z._backward_hooks or z.retains_grad)
 
     def _representation(self, given: Given) -> Tensor:
         z = given.representation
@@ -145,9 +160,8 @@ class GramianMethod(GradientMethod):
     def _backward_shared(self, roots: list[Root | None], values: Tensor, shared: list[nn.Parameter], given: Given) -> Tensor:
         scaler = given.scaler
         seeds = self._seeds(scaler)
-        z = given.representation
-        free = z is None or not (z._backward_hooks or z.retains_grad)
-        plan = layers.plan(roots, shared, self.path == "layers") if self.path != "rows" and all(seeds) and free else None
+        taken_apart = self.path != "rows" and all(seeds) and self._free(given)
+        plan = layers.plan(roots, shared, self.path == "layers") if taken_apart else None
         if plan is not None:
             return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
         if self.path == "layers":
@@ -165,17 +179,21 @@ class GramianMethod(GradientMethod):
     def _backward_layers(self, plan: Plan, roots: list[Root], values: Tensor, shared: list[nn.Parameter], seeds: Sequence[float]) -> Tensor:
         gradients = Layerwise(plan, shared, self.num_tasks, self._scratch)
         gradients.backward(roots, seeds)
+        gradients.deposit_heads()
         self._took(plan.summary, self.num_tasks)
+        weights = self._solve_layers(gradients, values, seeds)
+        for index, piece in gradients.combine(weights):
+            jacobian.accumulate(shared[index], piece)
+        return weights
+
+    def _solve_layers(self, gradients: Layerwise, values: Tensor, seeds: Sequence[float]) -> Tensor:
         gramian, bound = gradients.gramian()
         host = self._host(gramian, values, bound)
         if host.cancels():
             self.count("layers_cancelled")
             gradients.by_rows()
             host = self._host(gradients.gramian()[0], values)
-        weights = self._solve(host, seeds)
-        for index, piece in gradients.combine(weights):
-            jacobian.accumulate(shared[index], piece)
-        return weights
+        return self._solve(host, seeds)
 
     def _backward_representation(self, roots: list[Root | None], values: Tensor, z: Tensor, scaler: float) -> Tensor:
         seeds = self._seeds(scaler)

@@ -412,3 +412,64 @@ def test_path_and_every_are_for_gramian_methods() -> None:
         methods.create("mgda", 3, path="layer")
     with pytest.raises(methods.MethodError, match="every is 0; expected a whole number of 1 or more"):
         methods.create("mgda", 3, every=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": [1.0, 5.0, 0.0]}, {"scale": "mean"}])
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: dict[str, Any]) -> None:
+    found, traces = [], []
+    for path in ("auto", "rows"):
+        model = build(kind)
+        balancer = methods.create("gradnorm", 3, path=path, lr=0.5, **options)
+        for _ in range(3):
+            step = balancer.backward(model.losses(), shared=model.shared())
+        assert step.weights is not None
+        assert balancer.backward_passes == 3
+        found.append(nets.grads(model.parameters()))
+        traces.append(step.weights)
+        (way,) = balancer.paths
+        assert way.startswith("last, layers: " if path == "auto" else "last")
+    assert not linear.close(traces[0], torch.ones(3), 1e-3)
+    assert linear.close(traces[0], traces[1], 1e-9)
+    assert linear.close(found[0], found[1], 1e-9)
+
+
+@pytest.mark.parametrize("kind", ENTANGLED)
+def test_where_heads_and_trunk_are_entangled_the_last_layer_is_walked_to_task_by_task(kind: str) -> None:
+    found = []
+    for path in ("auto", "rows"):
+        model = build("linear")
+        balancer = methods.create("gradnorm", 3, path=path)
+        balancer.backward(entangled(kind)(model), shared=model.shared())
+        found.append(nets.grads(model.parameters()))
+        assert balancer.paths == {"last": 1}
+    assert torch.equal(found[0], found[1])
+
+
+def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone() -> None:
+    found = []
+    for scale in (1.0, 1024.0):
+        model = build("linear")
+        balancer = methods.create("gradnorm", 3)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        scaler.scale(torch.ones(()))
+        balancer.backward(model.losses(), shared=model.shared(), grad_scaler=scaler)
+        step = balancer.backward(model.losses(), shared=model.shared(), grad_scaler=scaler)
+        found.append((step.weights, nets.grads(model.parameters()) / scale))
+    assert linear.close(found[0][0], found[1][0], 1e-12)
+    assert linear.close(found[0][1], found[1][1], 1e-12)
+
+
+def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_layer() -> None:
+    found = []
+    for path in ("auto", "rows"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            trunk, x = Scales().double(), torch.randn(7, 5, dtype=torch.float64)
+        balancer = methods.create("gradnorm", 3, path=path)
+        for _ in range(2):
+            balancer.backward([loss + 1 for loss in trunk(x)], shared=trunk)
+        found.append(nets.grads(list(trunk.parameters())))
+        (way,) = balancer.paths
+        assert way.startswith("last, layers: " if path == "auto" else "last")
+    assert linear.close(found[0], found[1], 1e-10)
