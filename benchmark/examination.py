@@ -5,24 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import runpy
 import sys
 import time
-import types
-from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 
-import methods.contract.table
+import methods.contract.table  # noqa: F401 - what is judged with is there before anything foreign is
 from benchmark.executors.work import one_line
 from benchmark.sandbox import Send
 from methods import contract, registry
 from methods.contract import Finding
-
-TRUSTED = ("methods", "benchmark", "torch", "torch.Tensor", "torch.nn.functional", "math", "time", "builtins", "numpy")
-"""Whose functions must be the same afterwards; of the first two with all below them."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -37,13 +32,32 @@ class Order(msgspec.Struct, frozen=True):
     skip: tuple[str, ...]
 
 
+class Replaced(Exception):
+    """Something of whoever judges is not what it was; the message names it."""
+
+
 def examine(argument: bytes, send: Send) -> None:
-    """Sends findings: ``import``, those of the contract, ``globals`` and ``report``."""
+    """Sends findings: ``import``, those of the contract, ``globals`` and ``report``; ``report`` at once where it fails.
+
+    What judges is looked at after every check: whoever replaces it for one check alone, in that check, is not seen.
+    """
     order = msgspec.msgpack.decode(argument, type=Order)
     encode = msgspec.msgpack.encode
+    look = runpy.run_module("benchmark.fingerprint")  # apart: what the submission can import is another
+    fingerprint, differences = look["fingerprint"], look["differences"]
+
+    def tell(check: str, wrong: str, started: float = 0.0) -> None:
+        seconds = time.perf_counter() - started if started else 0.0
+        send(encode({"check": check, "status": "failed" if wrong else "passed", "message": wrong, "seconds": seconds}))
 
     def report(finding: Finding) -> None:
+        if finding.status != "skipped":
+            unchanged()
         send(encode(finding))
+
+    def unchanged() -> None:
+        if replaced := differences(before, fingerprint())[:4]:
+            raise Replaced(f"replaces functions or constants of others: {', '.join(replaced)}")
 
     torch.set_num_threads(1)
     os.environ.update(order.secrets)
@@ -55,19 +69,21 @@ def examine(argument: bytes, send: Send) -> None:
             registry.load(order.source)
         imported(order.name)
     except Exception as error:  # noqa: BLE001 - whatever importing raises is the finding
-        report(Finding("import", "failed", one_line(error), time.perf_counter() - start))
+        tell("import", one_line(error), start)
         return
-    report(Finding("import", "passed", "", time.perf_counter() - start))
+    tell("import", "", start)
     changed = [*differences(state, globals_()), *differences(streams, generators())]
-    if not changed:
-        contract.examine(order.name, report, order.skip)
-        changed = differences(state, globals_())
-    report(
-        Finding("globals", "failed" if changed else "passed", f"changes {', '.join(changed)} of the whole program" if changed else "", 0.0)
-    )
-    replaced = differences(before, fingerprint())[:4]
-    message = f"replaces functions of others: {', '.join(replaced)}" if replaced else ""
-    report(Finding("report", "failed" if replaced else "passed", message, 0.0))
+    try:
+        unchanged()
+        if not changed:
+            contract.examine(order.name, report, order.skip)
+            changed = differences(state, globals_())
+    except Replaced as error:
+        tell("report", str(error))
+        tell("globals", "")
+        return
+    tell("globals", f"changes {', '.join(changed)} of the whole program" if changed else "")
+    tell("report", "")
 
 
 def imported(name: str) -> None:
@@ -99,32 +115,3 @@ def generators() -> dict[str, object]:
         "numpy's random state": repr(np.random.get_state()),  # noqa: NPY002 - the global one is what is looked at
         "Python's random state": random.getstate(),
     }
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Names of what is not as it was. What is new is no difference."""
-    return [name for name, value in before.items() if after.get(name) != value]
-
-
-def fingerprint() -> dict[str, object]:
-    """The functions of whoever judges: where each is, and its code."""
-    found: dict[str, object] = {}
-    for place, thing in _places():
-        for name, value in list(vars(thing).items()):
-            if isinstance(value, type) and value.__module__ == place:
-                found |= {f"{place}.{name}.{each}": _identity(inner) for each, inner in list(vars(value).items()) if callable(inner)}
-            elif callable(value):
-                found[f"{place}.{name}"] = _identity(value)
-    found["the list of checks"] = tuple(id(check.run) for check in methods.contract.table.CHECKS)
-    return found
-
-
-def _places() -> Iterator[tuple[str, Any]]:
-    for name, module in list(sys.modules.items()):
-        if name in TRUSTED or name.startswith(("methods.", "benchmark.")):
-            yield name, module
-    yield "torch.Tensor", torch.Tensor
-
-
-def _identity(thing: object) -> object:
-    return (id(thing), hash(thing.__code__)) if isinstance(thing, types.FunctionType) else id(thing)

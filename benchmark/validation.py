@@ -77,14 +77,19 @@ def summaries() -> dict[str, str]:
     return BEFORE | {check.name: check.summary for check in contract.checks()} | AFTER
 
 
+def optional(skip: Collection[str] = ()) -> set[str]:
+    """Checks that may be left out: these, and those that cannot be made on every method or machine."""
+    return {check.name for check in contract.checks() if check.unless is not None} | {*skip}
+
+
 def objections(findings: Sequence[Finding], skip: Collection[str] = ()) -> Iterator[str]:
     """Why findings are no pass, a line each: every check is there, in order, once, and none has failed or was left out without leave.
 
     Args:
-        skip: checks that may be left out, beside those that cannot be made on every method or machine.
+        skip: checks that may be left out beside those of :func:`optional`.
     """
     names = list(summaries())
-    optional = {check.name for check in contract.checks() if check.unless is not None} | {*skip}
+    leave = optional(skip)
     made = [finding.check for finding in findings]
     if lacking := [name for name in names if name not in made]:
         yield f"lacks {', '.join(lacking)}"
@@ -94,7 +99,7 @@ def objections(findings: Sequence[Finding], skip: Collection[str] = ()) -> Itera
     for finding in findings:
         if finding.status == "failed":
             yield f"{finding.check} failed: {finding.message}"
-        elif finding.status == "skipped" and finding.check not in optional:
+        elif finding.status == "skipped" and finding.check not in leave:
             yield f"{finding.check} was not made: {finding.message}"
 
 
@@ -111,7 +116,7 @@ def validate(
         UsageError: there is no such file or method, or no such check to skip.
         ExecutorError: no sandbox can be started.
     """
-    course = _Course(list(summaries()), report)
+    course = _Course(list(summaries()), report, optional(skip))
     start = perf_counter()
     try:
         name, source, path, digest = found(path_or_name)
@@ -181,8 +186,8 @@ def found(path_or_name: str) -> tuple[str, str, Path | str, str]:
 class _Course:
     """The findings so far. What arrives from the sandbox must be the next check of the list, or the import's end."""
 
-    def __init__(self, names: list[str], report: Callable[[Finding], None]) -> None:
-        self.names, self.report = names, report
+    def __init__(self, names: list[str], report: Callable[[Finding], None], leave: Collection[str]) -> None:
+        self.names, self.report, self.leave = names, report, leave
         self.made: dict[str, Finding] = {}
         self.odd = ""
         self.foreign: list[str] = []
@@ -204,15 +209,19 @@ class _Course:
         if finding.check != expected:
             self.odd = self.odd or f"reported {_bounded(finding.check)!r} where {expected!r} was to come"
             return
+        if finding.status == "skipped" and finding.check not in self.leave and not self._unbuilt():
+            self.odd = self.odd or f"left {finding.check} out, which nobody had asked for"
         if finding.check not in AFTER:
             self.add(finding)
         else:
             self.made[finding.check] = Finding(finding.check, finding.status, _bounded(finding.message), finding.seconds)
 
     def _expected(self, finding: Finding) -> str | None:
-        """What may come now: the next of the list, or at once the word that importing it changed the program, and what follows that."""
-        early = "globals" in self.made or (finding.check == "globals" and finding.status == "failed" and self.next() not in BEFORE)
-        return next((name for name in ("globals", "report") if name not in self.made), None) if early else self.next()
+        """What may come now: the next of the list; or at once the word that the program or the checks are changed, and the other one."""
+        last = [name for name in ("globals", "report") if name not in self.made]
+        if len(last) == 2 and not (finding.check in last and finding.status == "failed" and self.next() not in BEFORE):
+            return self.next()
+        return finding.check if finding.check in last else next(iter(last), None)
 
     def next(self) -> str | None:
         """The first check that has no finding."""
@@ -262,6 +271,11 @@ class _Course:
     def _failed(self, name: str) -> Finding | None:
         made = self.made.get(name)
         return made if made is not None and made.status != "passed" else None
+
+    def _unbuilt(self) -> bool:
+        """Whether the check failed that the others of the contract are of no use without: its first."""
+        built = self.made.get(self.names[len(BEFORE)])
+        return built is not None and built.status == "failed"
 
     def _put_down(self, cause: str, findings: Sequence[Finding]) -> None:
         """A check that could not be made for another's reason has not failed by itself."""

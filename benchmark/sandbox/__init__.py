@@ -15,8 +15,9 @@ What does not hold, and what is done about it:
 
 - Foreign code runs in the same interpreter as the checks on it. It can change them and say anything it likes. What comes out is
   therefore bounded, decoded to a type, and signed with a key that only the child's sender has, which stops whoever writes to every open
-  file but not whoever searches the interpreter's memory. A verdict of ``validate`` is good evidence against mistakes and cheap tricks; the
-  guard against the rest is that the harness makes the records of a submission, and that ``verify`` makes them again.
+  file but not whoever searches the interpreter's memory, or the frames that called it. A verdict of ``validate`` is good evidence against
+  mistakes and cheap tricks; the guard against the rest is that the harness makes the records of a submission, and that ``verify`` makes
+  them again.
 - Copies of a secret that this process made before it was confined may be left in memory that was freed.
 - Kernels have bugs, and a shared machine has side channels. Run what is likely to attack you in a virtual machine of its own.
 - The command lines of other processes can be read, as by every user of the system.
