@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 import os
 import re
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -18,14 +19,23 @@ import msgspec
 
 import tasks
 from benchmark.executors import cores
+from benchmark.trying import tried
 from methods import registry
 
 Status = Literal["ok", "note", "problem"]
-SECONDS = 20.0
-"""That a check may take: importing torch on a busy machine does."""
+SECONDS = 4.0
+"""That all checks may take, side by side."""
+PROGRAMS = 3.5
+"""That programs may take which a check waits for."""
 LEAST = 200 << 20
 """Bytes that a study should find free."""
 PACKAGES = ("torch", "numpy", "scipy", "msgspec", "typer", "rich", "torchmetrics")
+DEVICE = """import json, torch
+gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+print(json.dumps([gpus, torch.cuda.get_device_name() if gpus else "", torch.version.cuda]))"""
+IMPORTS = {"torch": DEVICE, "numpy": "import numpy", "scipy": "import scipy.stats"}
+"""Those whose libraries may fail to load where all their files are there; the others are text, and either there or not."""
+OTHERS = "import json, tasks; print(json.dumps([each.why for each in tasks.problems_left_out()]))"
 EXTRAS = {
     "suites": (("sklearn", "skimage", "moocore"), "the suites mixed and toy"),
     "hub": (("datasets", "pyarrow", "PIL"), "problems whose data is downloaded"),
@@ -48,13 +58,17 @@ class Check(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
+Look = tuple[str, Callable[[], list[Check]]]
+"""Its name, and what it does."""
+
+
 def examine(results: Path, *, offline: bool = False) -> list[Check]:
-    """All checks, each bounded in time; without the network where ``offline``."""
-    looks: list[tuple[str, Callable[[], list[Check]]]] = [
+    """All checks, bounded in time together; without the network where ``offline``."""
+    looks: list[Look] = [
         ("python", _python),
         ("packages", _packages),
+        ("imports", _imports),
         ("lock", _lock),
-        ("device", _device),
         (
             "processor",
             lambda: [Check("processor", "ok", f"{cores()} cores; OMP_NUM_THREADS is {os.environ.get('OMP_NUM_THREADS', 'not set')}")],
@@ -69,7 +83,7 @@ def examine(results: Path, *, offline: bool = False) -> list[Check]:
     ]
     if not offline:
         looks.append(("hub", _hub))
-    return [check for name, look in looks for check in bounded(name, look)]
+    return bounded(looks)
 
 
 def cheap(results: Path) -> list[Check]:
@@ -78,21 +92,25 @@ def cheap(results: Path) -> list[Check]:
     return [_folder(name, place.absolute()) for name, place in places.items()]
 
 
-def bounded(name: str, look: Callable[[], list[Check]], seconds: float = SECONDS) -> list[Check]:
-    """What a look finds; where it raises, or takes longer than it may, that is the finding."""
-    found: list[list[Check]] = []
+def bounded(looks: Sequence[Look], seconds: float = SECONDS) -> list[Check]:
+    """What looks find, side by side and in their order; where one raises, or is not done in time, that is its finding."""
+    end = time.monotonic() + seconds
+    found: dict[str, list[Check]] = {}
 
-    def run() -> None:
+    def run(name: str, look: Callable[[], list[Check]]) -> None:
         try:
-            found.append(look())
+            found[name] = look()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what a broken installation raises is what is looked for
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            found.append([Check(name, "problem", f"cannot be checked: {said}", "mend what it names")])
+            found[name] = [Check(name, "problem", f"cannot be checked: {said}", "mend what it names")]
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return found[0] if found else [Check(name, "note", f"no answer within {seconds:g} s", "try again when the machine is idle")]
+    threads = [threading.Thread(target=run, args=look, daemon=True) for look in looks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    late = f"no answer within {seconds:g} s"
+    return [each for name, _ in looks for each in found.get(name, [Check(name, "note", late, "try again when the machine is idle")])]
 
 
 def _python() -> list[Check]:
@@ -102,15 +120,41 @@ def _python() -> list[Check]:
 
 
 def _packages() -> list[Check]:
+    """That they are installed, and what they need with them."""
     found, broken = [], []
     for name in PACKAGES:
-        try:
-            importlib.import_module(name)
-            found.append(f"{name} {metadata.version(name)}")
-        except Exception as error:  # noqa: BLE001 - a broken installation raises anything
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            broken.append(Check(name, "problem", f"cannot be imported: {said}", f"pip install --force-reinstall {name}"))
+        version = _version(name)
+        if version is None:
+            broken.append(Check(name, "problem", "is not installed", f"pip install {name}"))
+            continue
+        found.append(f"{name} {version}")
+        needed = [line.strip() for line in metadata.requires(name) or [] if ";" not in line]  # else of some systems or extras only
+        for line in needed:
+            other = re.match(r"[\w.-]+", line)
+            if other and _version(other[0]) is None:
+                broken.append(Check(name, "problem", f"needs {other[0]}, which is not installed", f"pip install '{line}'"))
     return [*broken, Check("packages", "ok", ", ".join(found))]
+
+
+def _imports() -> list[Check]:
+    """That the libraries of packages load, and which GPUs torch finds with them."""
+    checks = []
+    ran = tried(IMPORTS, PROGRAMS)
+    for name, each in ran.items():
+        if each.late:
+            message = f"importing it takes more than {PROGRAMS:g} s"
+            checks.append(Check(name, "note", message, "try again when the machine is idle"))
+        elif each.wrong:
+            checks.append(Check(name, "problem", f"cannot be imported: {each.wrong}", f"pip install --force-reinstall {name}"))
+    loaded = [name for name in ran if name not in {check.name for check in checks}]
+    if loaded:
+        checks.append(Check("imports", "ok", ", ".join(loaded)))
+    if "torch" not in loaded:
+        return [*checks, Check("device", "note", "not known, as torch was not imported")]
+    gpus, kind, cuda = json.loads(ran["torch"].printed.splitlines()[-1])
+    if gpus:
+        return [*checks, Check("device", "ok", f"{gpus} GPUs: {kind}, CUDA {cuda}")]
+    return [*checks, Check("device", "note", f"no GPU that torch {_version('torch')} can use: trials train on the CPU")]
 
 
 def _lock() -> list[Check]:
@@ -138,14 +182,6 @@ def _version(name: str) -> str | None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
-
-
-def _device() -> list[Check]:
-    import torch
-
-    if torch.cuda.is_available():
-        return [Check("device", "ok", f"{torch.cuda.device_count()} GPUs: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")]
-    return [Check("device", "note", f"no GPU that torch {torch.__version__} can use: trials train on the CPU")]
 
 
 def _memory() -> list[Check]:
@@ -204,7 +240,14 @@ def _wandb() -> list[Check]:
 
 
 def _others() -> list[Check]:
-    wrong = [*registry.left_out(), *tasks.problems_left_out()]
+    """Entry points that give nothing. Problems have to be imported to be known, which strangers' code may not survive."""
+    wrong = [each.why for each in registry.left_out()]
+    problems = tried({"problems": OTHERS}, PROGRAMS)["problems"]
+    if problems.late or problems.wrong:
+        why = problems.wrong or f"it takes more than {PROGRAMS:g} s"
+        wrong.append(f"problems of other packages cannot be imported: {why}")
+    else:
+        wrong += json.loads(problems.printed.splitlines()[-1])
     return [Check("other packages", "note", line, "mend or remove that package") for line in wrong]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import runpy
@@ -90,7 +89,7 @@ def imported(name: str) -> None:
     """Runs the module of a method, or of an object to adapt; a class that was defined in this session has run already."""
     source = registry.find(name)
     if source is not None:
-        module = importlib.import_module(source.module) if source.module else registry.import_file(source.path)
+        module = source.run()
         if not hasattr(module, source.class_name):
             raise ImportError(f"{source.class_name} is not in it once it has been imported")
 

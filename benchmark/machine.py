@@ -11,6 +11,7 @@ import torch
 
 import tasks
 from benchmark.errors import UsageError
+from methods import syntax
 from methods.registry import find
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -46,7 +47,7 @@ def environment(device: str, method: str, problem: str = "") -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "method_source": source.digest() if source else "",
         "method_package": source.package if source else "",
-        "problem_source": origin.digest() if origin else "",
+        "problem_source": syntax.digest(origin.path) if origin and origin.path else "",
         "problem_package": origin.package if origin else "",
     }
     return {name: value for name, value in found.items() if value}

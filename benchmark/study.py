@@ -16,6 +16,7 @@ from benchmark.executors import Executor, Fault, Job, Outcome
 from benchmark.plan import Study
 from benchmark.records import BadRecord, RunRecord, TrialSpec, failed
 from benchmark.store import Store
+from methods import syntax
 
 
 class Watcher:
@@ -100,7 +101,8 @@ def _outside(spec: TrialSpec, sources: tuple[str, ...]) -> dict[str, tuple[str, 
     if source is not None and (source.origin in sources or source.package or source.card.family == "foreign"):
         found["method_source"] = (spec.method, source.digest(), source.remedy)
     if origin is not None:
-        found["problem_source"] = (f"problem {spec.problem}", origin.digest(), "raise version= on its card")
+        digest = syntax.digest(origin.path) if origin.path else ""
+        found["problem_source"] = (f"problem {spec.problem}", digest, "raise version= on its card")
     return found
 
 

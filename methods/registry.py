@@ -9,12 +9,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import keyword
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,9 +24,7 @@ from methods.errors import MethodError, suggestion
 
 if TYPE_CHECKING:
     from methods.base import Method
-
-GROUP = "lossbench.methods"
-"""Entry-point group: ``name = "package.module"`` adds every registered class of that module."""
+    from methods.packages import Installed, LeftOut
 
 _LITERALS: dict[str, Callable[..., Any]] = {"Card": Card, "Hyperparameter": Hyperparameter}
 C = TypeVar("C", bound="type[Method]")
@@ -48,8 +45,17 @@ class Source:
     """Name and version of the distribution whose entry point names it; empty for all others."""
 
     def load(self) -> type[Method]:
-        module = importlib.import_module(self.module) if self.module else import_file(self.path)
-        return getattr(module, self.class_name)  # type: ignore[no-any-return]
+        return getattr(self.run(), self.class_name)  # type: ignore[no-any-return]
+
+    def run(self) -> Any:
+        """The module, imported once. What it registers before it fails is forgotten again: half a module is no method."""
+        before = dict(_defined)
+        try:
+            return importlib.import_module(self.module) if self.module else _import_file(self.path)
+        except BaseException:
+            _defined.clear()
+            _defined.update(before)
+            raise
 
     def digest(self) -> str:
         """Hash of what the source file does (comments and layout left out), recorded with every run.
@@ -122,7 +128,15 @@ def find(name: str) -> Source | None:
             return known[name]
     if name in _defined:
         return None
-    raise MethodError(f"unknown method {name!r}{suggestion(name, names())} (list them: python -m benchmark list methods)")
+    raise MethodError(f"unknown method {name!r}{suggestion(name, names())} (list them: python -m benchmark list methods){_lacking(name)}")
+
+
+def _lacking(name: str) -> str:
+    """What an unknown name may owe to a broken package: why that of an entry point so called is left out, else that there are such."""
+    why = [each.why for each in left_out() if each.entry == name]
+    if left_out() and not why:
+        why = [f"{len(left_out())} entry points of other packages are left out: python -m benchmark doctor says why"]
+    return "".join(f"; {line}" for line in why)
 
 
 def get(name: str) -> type[Method]:
@@ -219,75 +233,23 @@ def _builtin() -> dict[str, Source]:
     return found
 
 
-def left_out() -> tuple[str, ...]:
-    """One line for every entry point of another package whose methods cannot be had."""
-    return _entries()[1]
+def left_out() -> tuple[LeftOut, ...]:
+    """The entry points of other packages whose methods cannot be had."""
+    return _others().left_out
 
 
 def _installed() -> dict[str, Source]:
-    return _entries()[0]
+    return _others().sources
 
 
 @cache
-def _entries() -> tuple[dict[str, Source], tuple[str, ...]]:
-    """The methods of installed packages, and what is wrong with the others: one broken package takes nothing from the rest."""
-    found: dict[str, Source] = {}
-    wrong: list[str] = []
-    for entry, package in sorted(_entry_points(wrong), key=lambda each: each[1]):  # not in the order of a folder's files
-        try:
-            path = _module_file(entry.value.partition("[")[0].partition(":")[0].strip())
-            cards = read(path, entry.module)
-            taken = next((name for name in cards if name in _builtin() or name in found), None)
-            if taken is not None:
-                raise MethodError(f"the name {taken!r} belongs to another method: choose another")
-            if shadows := next(filter(reserved, cards), None):
-                raise MethodError(f"it registers {shadows!r}, {reserved(shadows)}: choose another")
-            if not cards:
-                raise MethodError(f"{path} registers no method: decorate a class with @methods.register(methods.Card(...))")
-            found |= {name: replace(source, package=package) for name, source in cards.items()}
-        except (MethodError, OSError) as error:
-            said = " ".join(str(error).split())
-            wrong.append(f"package {package}: entry point {entry.name!r} of {GROUP} is left out: {said}")
-    return found, tuple(wrong)
+def _others() -> Installed:
+    from methods import packages
+
+    return packages.find(_builtin())
 
 
-def _entry_points(wrong: list[str]) -> Iterator[tuple[importlib.metadata.EntryPoint, str]]:
-    """Those of the group with name and version of their package; one that is on the path twice counts where it is found first."""
-    seen: set[tuple[str, str]] = set()
-    for distribution in importlib.metadata.distributions():
-        try:
-            if GROUP not in (distribution.read_text("entry_points.txt") or ""):
-                continue
-            name, package = distribution.name, f"{distribution.name} {distribution.version}"
-            entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one package's metadata is said of it, and of no other
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            wrong.append(f"package {getattr(distribution, '_path', 'unknown')}: its entry points cannot be read: {said}")
-            continue
-        for entry in entries:
-            if (name, entry.name) not in seen:
-                seen.add((name, entry.name))
-                yield entry, package
-
-
-def _module_file(module: str) -> Path:
-    """Where a module's text is; packages above it are run, as importing it would.
-
-    Raises:
-        MethodError: nowhere, or one of those fails.
-    """
-    if not all(part.isidentifier() for part in module.split(".")):
-        raise MethodError(f"{module!r} is no module; expected package.module")
-    try:
-        spec = importlib.util.find_spec(module)
-    except (Exception, SystemExit) as error:
-        raise MethodError(f"{module} cannot be found: {type(error).__name__}: {error}") from error
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        raise MethodError(f"{module} cannot be found: reinstall its package")
-    return Path(spec.origin)
-
-
-def import_file(path: Path) -> Any:
+def _import_file(path: Path) -> Any:
     """The module of a loose file, run once."""
     name = "lossbench_method_" + hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()
     if name not in sys.modules:

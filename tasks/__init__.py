@@ -14,7 +14,7 @@ from tasks.base import Evaluation, Kind, Metric, Problem, ProblemCard, Session, 
 from tasks.errors import MissingDependency, TaskError, require
 from tasks.locations import Locations
 from tasks.loop import LoopProblem, from_loop
-from tasks.outside import Origin
+from tasks.outside import LeftOut, Origin
 from tasks.registry import load, origin, problem, problems, problems_left_out
 from tasks.suites import Entry, Selection, Suite, parse_suite, suite, suite_names
 
@@ -22,6 +22,7 @@ __all__ = [
     "Entry",
     "Evaluation",
     "Kind",
+    "LeftOut",
     "Locations",
     "LoopProblem",
     "Metric",

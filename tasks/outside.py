@@ -7,7 +7,6 @@ the others stay as they are.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.metadata
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.base import Problem, ProblemCard, Task
 from tasks.errors import TaskError, suggest
@@ -48,22 +47,22 @@ class Origin:
     package: str = ""
     """Name and version of the distribution that brings it; empty for what the user names."""
 
-    def digest(self) -> str:
-        """Hash of what the module's file does (comments and layout left out), recorded with every run; empty where there is no file."""
-        if self.path is None:
-            return ""
-        data = self.path.read_bytes()
-        if self.path.suffix == ".py":
-            data = ast.dump(ast.parse(data)).encode()
-        return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+class LeftOut(NamedTuple):
+    """An entry point that gives nothing."""
+
+    entry: str
+    """Its name; empty where the entry points of a package cannot be read at all."""
+    why: str
+    """One line: which package, and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What the entry points give, and one line for each that gives nothing."""
+    """What the entry points give, and those that give nothing."""
 
     origins: dict[str, Origin]
-    left_out: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 loaded: dict[str, Origin] = {}
@@ -103,7 +102,7 @@ def installed(own: Collection[str]) -> Installed:
 @cache
 def _installed(own: tuple[str, ...]) -> Installed:
     found: dict[str, Origin] = {}
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     for entry, package in sorted(_entries(left_out), key=lambda each: each[1]):  # not in the order of a folder's files
         place, colon, thing = entry.value.partition("[")[0].replace(" ", "").partition(":")
         try:
@@ -114,11 +113,11 @@ def _installed(own: tuple[str, ...]) -> Installed:
             for problem in _problems(entry.value, module, thing if colon else OBJECT, others):
                 found[problem.card.name] = Origin(problem, module.__name__, _file(module), package=package)
         except TaskError as error:
-            left_out.append(f"package {package}: entry point {entry.name!r} of {GROUP} is left out: {error}")
+            left_out.append(LeftOut(entry.name, f"package {package}: entry point {entry.name!r} of {GROUP} is left out: {error}"))
     return Installed(found, tuple(left_out))
 
 
-def _entries(left_out: list[str]) -> Iterator[tuple[importlib.metadata.EntryPoint, str]]:
+def _entries(left_out: list[LeftOut]) -> Iterator[tuple[importlib.metadata.EntryPoint, str]]:
     """Entry points of the group with the name and version of their package; the rest of what is installed is not even parsed."""
     seen: set[tuple[str, str]] = set()
     for distribution in importlib.metadata.distributions():
@@ -128,7 +127,8 @@ def _entries(left_out: list[str]) -> Iterator[tuple[importlib.metadata.EntryPoin
             name, package = distribution.name, f"{distribution.name} {distribution.version}"
             entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one package's metadata is said of it, and of no other
-            left_out.append(f"package {getattr(distribution, '_path', 'unknown')}: its entry points cannot be read: {_line(error)}")
+            where = getattr(distribution, "_path", "unknown")
+            left_out.append(LeftOut("", f"package {where}: its entry points cannot be read: {_line(error)}"))
             continue
         for entry in entries:
             if (name, entry.name) not in seen:  # a package that is on the path twice counts where it is found first
@@ -162,16 +162,23 @@ def _run(path: Path) -> ModuleType:
 
 
 def _problems(named: str, module: ModuleType, thing: str, taken: Collection[str]) -> list[Problem]:
-    """What the object is, checked as far as planning relies on it."""
+    """What the object is, checked as far as planning relies on it; whatever it does when it is looked at is said in one line."""
+    try:
+        return _checked(named, module, thing, taken)
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{named} cannot be made: {_line(error)}") from error
+
+
+def _checked(named: str, module: ModuleType, thing: str, taken: Collection[str]) -> list[Problem]:
     try:
         value = getattr(module, thing)
         found = [each() if isinstance(each, type) else each for each in (value if isinstance(value, list | tuple) else [value])]
     except AttributeError as error:
         if thing in vars(module):
-            raise TaskError(f"{named} cannot be made: {_line(error)}") from error
+            raise
         raise TaskError(f"{named}: the module has no {thing!r}{suggest(thing, vars(module))}") from error
-    except Exception as error:
-        raise TaskError(f"{named} cannot be made: {_line(error)}") from error
     for problem in found:
         if not isinstance(problem, Problem):
             raise TaskError(f"{named} is of type {type(problem).__name__}; {EXPECTED}")

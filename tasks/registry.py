@@ -32,7 +32,7 @@ from tasks import (
 )
 from tasks.base import Problem
 from tasks.errors import TaskError, suggest
-from tasks.outside import Origin
+from tasks.outside import LeftOut, Origin
 
 _MODULES = (
     *(rooms, nyuv2, cityscapes),
@@ -69,9 +69,17 @@ def problem(name: str, folder: Path | None = None) -> Problem:
         return _OWN[name]
     found = origin(name)
     if found is None:
-        left_out = "".join(f"; {line}" for line in problems_left_out())
-        raise TaskError(f"unknown problem {name!r}{suggest(name, problems())} (list them: python -m benchmark list problems){left_out}")
+        hint = suggest(name, problems())
+        raise TaskError(f"unknown problem {name!r}{hint} (list them: python -m benchmark list problems){_lacking(name)}")
     return found.problem
+
+
+def _lacking(name: str) -> str:
+    """What an unknown name may owe to a broken package: why that of an entry point so called is left out, else that there are such."""
+    why = [each.why for each in problems_left_out() if each.entry == name]
+    if problems_left_out() and not why:
+        why = [f"{len(problems_left_out())} entry points of other packages are left out: python -m benchmark doctor says why"]
+    return "".join(f"; {line}" for line in why)
 
 
 def origin(name: str) -> Origin | None:
@@ -93,6 +101,6 @@ def load(source: str, folder: Path | None = None) -> list[str]:
     return [each.problem.card.name for each in outside.load(source, _OWN, folder)]
 
 
-def problems_left_out() -> tuple[str, ...]:
-    """One line for every entry point of another package whose problems cannot be had. Imports all of them."""
+def problems_left_out() -> tuple[LeftOut, ...]:
+    """The entry points of other packages whose problems cannot be had. Imports all of them."""
     return outside.installed(_OWN).left_out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,12 +17,16 @@ from benchmark.commands.flags import one_of
 from benchmark.errors import UsageError
 from benchmark.store import Store
 from benchmark.views import printable
+from methods.packages import LeftOut
+from methods.registry import left_out
 
 KINDS = ("methods", "suites", "problems")
+LEFT_OUT: dict[str, Callable[[], Sequence[LeftOut | tasks.LeftOut]]] = {"methods": left_out, "problems": tasks.problems_left_out}
+"""What of other packages is missing in a list."""
 
 
 def list_(what: str) -> None:
-    """Prints one table of what there is.
+    """Prints one table of what there is, and to standard error a line for each entry point of other packages that brings nothing to it.
 
     Raises:
         UsageError: nothing of that kind.
@@ -50,6 +56,8 @@ def list_(what: str) -> None:
                 escape(problem.card.summary),
             )
     Console().print(grid)
+    for each in LEFT_OUT.get(what, tuple)():
+        print(printable(f"{each.why}; mend or remove that package"), file=sys.stderr)
 
 
 def show(name: str, results: Path) -> None:

@@ -26,6 +26,7 @@ from benchmark.search import ADAPTIVE
 from benchmark.store import Store, StoreError
 from benchmark.tracking import Options
 from benchmark.tracking.watcher import Tracker
+from methods.registry import left_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def _run(request: Request, store: Store, tracker: Tracker, resources: Resources,
     def trials() -> list[TrialSpec]:
         return _trials(wanted, store)  # of the study as it is by then
 
-    for check in bounded("folders", lambda: cheap(request.results)):
+    for check in bounded([("folders", lambda: cheap(request.results))]):
         if check.status == "problem" and check.name != "results":  # the store checks that itself
             raise UsageError(f"{check.name}: {check.message}; {check.fix}")
     store.check_writable(study.room(study.missing(trials(), store, retry_failed=bool(request.retry))))
@@ -154,6 +155,8 @@ def planned(request: Request, console: Console) -> plan.Study:
     fingerprints = fingerprints_of(suite, where, console)
     if not problems:
         _say_on_request(tasks.suite(request.suite))
+    if "all" in request.methods.split(","):
+        _say_left_out()
     return plan.Study(
         suite=suite,
         entrants=entrants,
@@ -200,6 +203,12 @@ def _say_on_request(suite: tasks.Suite) -> None:
     left = [entry.problem for entry in suite.entries if entry.on_request]
     if left:
         print(f"left out, as their data does not ship: {', '.join(left)} (run one: --problem NAME)", file=sys.stderr)
+
+
+def _say_left_out() -> None:
+    """Where all methods take part, that some do not; whoever is asked for by name and is not there is an error that says why."""
+    if left_out():
+        print(f"left out: {len(left_out())} entry points of other packages (why: python -m benchmark list methods)", file=sys.stderr)
 
 
 def _protocol(wanted: plan.Study) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,13 +53,7 @@ def sources(name: str, digest: str) -> dict[str, str]:
 def other_source(record: RunRecord, digest: str) -> str:
     """Why a record is of another file than that with this digest; nothing where it is of this one."""
     recorded = record.environment.get(SOURCE, "unknown")
-    if recorded == digest:
-        return ""
-    found = f"made by a file with digest {recorded}; this one has {digest}"
-    there, here = record.environment.get("python", "unknown"), platform.python_version()
-    if there.split(".")[:2] != here.split(".")[:2]:
-        return f"{found}, under Python {here}, and a digest depends on it: check this bundle with Python {there}"
-    return found
+    return "" if recorded == digest else f"made by a file with digest {recorded}; this one has {digest}"
 
 
 def planned(card: methods.Card) -> list[TrialSpec]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib
 import inspect
 from dataclasses import replace
 from typing import Any
@@ -63,7 +62,7 @@ def _imported(source: registry.Source) -> Any:
     name = source.card.name
     try:
         with standing_in(torch.Generator().manual_seed(0), torch.device("cpu")):  # it runs once, for methods of every seed
-            module = importlib.import_module(source.module) if source.module else registry.import_file(source.path)
+            module = source.run()
     except ModuleNotFoundError as error:
         raise MethodError(f"{name} cannot be imported: {error}") from error
     if not hasattr(module, source.class_name):

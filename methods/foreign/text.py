@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+import pkgutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from methods.syntax import parse
@@ -49,15 +50,30 @@ def file_of(module: str) -> Path | None:
     """The file of a module, found without importing it or a package that it is in; None where there is none."""
     first, *rest = module.split(".")
     try:
-        spec: ModuleSpec | None = importlib.util.find_spec(first)
+        spec = importlib.util.find_spec(first)
     except ValueError:  # a module that runs without having been found, as a notebook's __main__
         return None
     name = first
     for part in rest:
         name = f"{name}.{part}"
-        inside = spec and spec.submodule_search_locations
-        spec = PathFinder.find_spec(name, inside) if inside else None
+        spec = _inside(name, (spec and spec.submodule_search_locations) or ())
     return Path(spec.origin).resolve() if spec and spec.origin and spec.has_location else None
+
+
+def _inside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """As importlib finds a module in the folders of its package, but for what it asks of the package, which need not be imported."""
+    spread: list[str] = []
+    for folder in folders:
+        finder = pkgutil.get_importer(folder)
+        spec = finder.find_spec(name) if finder is not None else None
+        if spec is not None and spec.loader is not None:
+            return spec
+        spread += (spec and spec.submodule_search_locations) or ()  # a folder without __init__.py
+    if not spread:
+        return None
+    found = ModuleSpec(name, None, is_package=True)
+    found.submodule_search_locations = spread
+    return found
 
 
 def definition(name: str, path: Path, module: str = "", hops: int = HOPS) -> Definition:

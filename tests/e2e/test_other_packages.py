@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from methods import registry
+from tasks import outside
 from tests.e2e.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -101,11 +104,12 @@ def test_broken_packages_take_nothing_from_the_others(program: Cli, tmp_path: Pa
     assert "example_line" in names
     assert len(of_methods) == 2
     assert len(of_problems) == 3
-    for line in [*of_methods, *of_problems]:
+    for _, line in [*of_methods, *of_problems]:
         assert "\n" not in line
         assert line.startswith("package zz-")
-    assert any("no such driver" in line for line in of_problems)
-    assert any("belongs to another problem" in line for line in of_problems)
+    assert any("no such driver" in line for _, line in of_problems)
+    assert any("belongs to another problem" in line for _, line in of_problems)
+    assert listed.stderr.splitlines() == [f"{line}; mend or remove that package" for _, line in of_methods]
 
 
 def test_known_names_import_nothing_foreign(tmp_path: Path) -> None:
@@ -155,3 +159,63 @@ def test_a_problem_that_cannot_be_had_is_one_line(cli: Cli, elsewhere: Path, nam
     assert ran.returncode == 2
     assert said in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package whose method and problem cannot be had."""
+    (tmp_path / "zz_broken.py").write_text("raise RuntimeError('\x1b[2J')\n")
+    announce(tmp_path, "zz-broken", {"lossbench.methods": {"zz_method": "zz_broken"}, "lossbench.problems": {"zz_problem": "zz_broken"}})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for found in (registry._others, outside._installed):
+        found.cache_clear()
+    yield
+    for found in (registry._others, outside._installed):
+        found.cache_clear()
+
+
+def test_a_list_names_what_is_missing_in_it_and_what_to_do(broken: None, cli: Cli) -> None:
+    for what, reason in (("methods", "registers no method"), ("problems", "RuntimeError: \\x1b[2J")):
+        ran = cli("list", what)
+        assert ran.returncode == 0
+        (line,) = ran.stderr.splitlines()
+        assert line.startswith(f"package zz-broken 0.1.0: entry point 'zz_{what[:-1]}' of lossbench.{what} is left out: ")
+        assert reason in line
+        assert line.endswith("; mend or remove that package")
+    assert cli("list", "suites").stderr == ""
+
+
+def test_a_study_tells_of_broken_packages_where_they_are_asked_for(broken: None, cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    study = ("run", "--suite", tiny, "--dry-run", "--results", tmp_path / "results", "--methods")
+    assert cli(*study, "equal").stderr == ""
+    assert cli(*study, "all").stderr == "left out: 1 entry points of other packages (why: python -m benchmark list methods)\n"
+    ran = cli(*study, "zz_method")
+    assert ran.returncode == 2
+    assert "entry point 'zz_method' of lossbench.methods is left out: " in ran.stderr
+    ran = cli("prepare", "--problem", "zz_problem")
+    assert ran.returncode == 2
+    assert "entry point 'zz_problem' of lossbench.problems is left out: " in ran.stderr
+
+
+LATE = """
+import methods
+
+@methods.register(methods.Card(name="late", version=1, title="T", paper="-", year=2026, family="loss", equation="the sum"))
+class Late(methods.LossMethod):
+    def objective(self, losses):
+        return losses.sum()
+
+raise RuntimeError("registered, and then this")
+"""
+
+
+def test_a_method_whose_module_fails_after_registering_it_fails_in_every_trial_wherever_it_runs(
+    cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    for executor in ("inline", "local"):
+        flags = ("--suite", tiny, "--problem", "gradnorm_toy", "--methods", tmp_path / "late.py", "--no-baselines", "--jobs", 1)
+        ran = cli("run", *flags, "--device", "cpu", "--executor", executor, "--results", tmp_path / executor)
+        assert ran.returncode == 0, ran.stderr
+        made = [json.loads(path.read_text()) for path in (tmp_path / executor / "records").rglob("*.json")]
+        assert [(record["status"], record["message"]) for record in made] == [("error", "RuntimeError: registered, and then this")] * 2
