@@ -1,7 +1,8 @@
 """A job with a user's files: in a confined child of a worker that has run nothing else, so that the study and its store stay as they are.
 
 What the child may take is in :class:`Cage`. A method that prints the environment finds nothing secret in it; one that writes outside its
-scratch folder, opens a socket, allocates or forks without end is one failed record.
+scratch folder, opens a socket, allocates or forks without end is one failed record. A problem of the user's is confined with it,
+and may read what lies beside its file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from benchmark.executors import Job
 from benchmark.executors.work import Done, Lost, Raised, Work, attempt
-from benchmark.sandbox import Limits, Send
+from benchmark.sandbox import Limits, Send, places
 from benchmark.sandbox.guard import guarded
 from methods.foreign import text
 
@@ -43,7 +44,10 @@ def confined(function: Work, job: Job, cage: Cage, ends: Sequence[int]) -> Done 
     replies: list[bytes] = []
     compiles = job.spec.engine == "vectorized" or job.device != "cpu"
     limits = Limits(memory=cage.memory, processes=PROGRAMS if compiles else 0, file_size=FILE_SIZE, local_sockets=job.device != "cpu")
-    readable = [Path(job.where.cache), *([Path(job.where.data)] if job.where.data else []), *map(place_of, job.foreign)]
+    of_problems = [*map(place_of, job.problems)]
+    data = [path for place in of_problems for path in (places.beside(place) if place.is_file() else [place])]
+    readable = [Path(job.where.cache), *([Path(job.where.data)] if job.where.data else []), *map(place_of, job.sources), *data]
+    listed = [place.parent for place in of_problems if place.is_file()]
     compiled = _cache(job, cage) if job.spec.engine == "vectorized" else None
 
     def inside(send: Send) -> None:
@@ -52,7 +56,7 @@ def confined(function: Work, job: Job, cage: Cage, ends: Sequence[int]) -> Done 
         send(msgspec.msgpack.encode(attempt(function, job)))
 
     writable = [compiled] if compiled is not None else []
-    ended = guarded(inside, limits, replies.append, readable=readable, writable=writable, ends=ends, folder=cage.scratch)
+    ended = guarded(inside, limits, replies.append, readable=readable, writable=writable, listed=listed, ends=ends, folder=cage.scratch)
     if ended.status == "memory":
         return Lost("oom", ended.message, ended.seconds)
     if ended.status == "timeout":

@@ -3,7 +3,8 @@
 What holds, on Linux with Landlock and seccomp (5.13 and later, any user; :func:`confine` says what a system lacks):
 
 - nothing outside the writable folders can be written, renamed or removed, and nothing outside the readable ones can be opened: home
-  folders, their tokens and the store's surroundings included. Folders can be listed and files' sizes seen.
+  folders, their tokens and the store's surroundings included. Folders can be listed and files' sizes seen. What lies
+  beside the file of a user's problem can be read, hidden things left out.
 - no socket can be opened, no process outside can be traced, nor (from 6.12) signalled.
 - processor time, memory, files (each, and all together), the number of processes and the time on the clock are limited; a guard outside
   measures them and kills all that was started at once: nothing inside can leave its process group, or become its own grandparent.

@@ -16,8 +16,10 @@ OPEN_FILES = 4096
 """Each may hold some memory of the kernel's: what a pipe or a pair of sockets has in it."""
 
 
-def confine(writable: Sequence[Path], limits: Limits, readable: Sequence[Path] = (), scratch: Path | None = None) -> list[str]:
-    """As :func:`benchmark.sandbox.confine` says.
+def confine(
+    writable: Sequence[Path], limits: Limits, readable: Sequence[Path] = (), scratch: Path | None = None, listed: Sequence[Path] = ()
+) -> list[str]:
+    """As :func:`benchmark.sandbox.confine` says; of the folders ``listed`` names can be seen.
 
     Only the calling thread is confined, and those that it starts: to be called while there is no other.
 
@@ -29,7 +31,7 @@ def confine(writable: Sequence[Path], limits: Limits, readable: Sequence[Path] =
     home = scratch or writable[0]
     may_write = (home, *writable, *places.devices(limits.local_sockets))
     may_read = (*map(Path, places.SYSTEM), *places.packages(), *readable)
-    listed = places.listed()
+    may_list = (*places.listed(), *listed)
     environment.replace(home)
     tempfile.tempdir = None
     sys.dont_write_bytecode = True
@@ -44,7 +46,7 @@ def confine(writable: Sequence[Path], limits: Limits, readable: Sequence[Path] =
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         notes.append("privileges are not dropped: this architecture's system calls are not known")
     try:
-        version = landlock.restrict(may_read, may_write, listed)
+        version = landlock.restrict(may_read, may_write, may_list)
         if version < 6:
             notes.append("processes outside can be signalled: Landlock of this kernel is older than Linux 6.12")
     except OSError as error:

@@ -43,6 +43,7 @@ def guarded(
     *,
     readable: Sequence[Path] = (),
     writable: Sequence[Path] = (),
+    listed: Sequence[Path] = (),
     ends: Sequence[int] = (),
     folder: str | None = None,
 ) -> Ended:
@@ -50,6 +51,7 @@ def guarded(
 
     Args:
         hear: given what is sent, here.
+        listed: folders whose names of files can be seen.
         ends: open files; when the other end of one is closed, the run is over.
         folder: where the scratch folder is made.
     """
@@ -62,7 +64,7 @@ def guarded(
     child = os.fork()
     if child == 0:
         os.close(ours)
-        _live(inside, limits, readable, writable, scratch, theirs, key, guard)
+        _live(inside, limits, readable, writable, listed, scratch, theirs, key, guard)
     os.close(theirs)
     with suppress(OSError):
         os.setpgid(child, child)  # the child does the same: whoever is first, it is done before anybody needs it
@@ -195,6 +197,7 @@ def _live(
     limits: Limits,
     readable: Sequence[Path],
     writable: Sequence[Path],
+    listed: Sequence[Path],
     scratch: Path,
     pipe: int,
     key: bytes,
@@ -207,7 +210,7 @@ def _live(
             os.setpgid(0, 0)
             _die_with(guard)
             _close_all_but(pipe)
-            for note in confine(writable, limits, readable, scratch):
+            for note in confine(writable, limits, readable, scratch, listed):
                 send(channel.NOTE, note.encode())
             may_read = (*map(Path, places.SYSTEM), *places.packages(), *readable)
             may_write = (scratch, *writable, *places.devices(limits.local_sockets))

@@ -49,6 +49,14 @@ def _visible(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def beside(file: Path) -> tuple[Path, ...]:
+    """What is in the folder of a file; hidden things, which may hold keys, left out. Of a home, and of what is above it, files alone."""
+    folder = file.parent
+    home = Path(os.path.expanduser("~")).is_relative_to(folder)
+    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".") and (entry.is_file() or not home)]
+    return tuple(sorted(Path(entry.path) for entry in entries))
+
+
 def listed() -> tuple[Path, ...]:
     """Folders on the path whose entries an import has to see; what is in them is another matter."""
     return tuple(Path(entry or os.getcwd()).resolve() for entry in sys.path)

@@ -48,6 +48,8 @@ DEATHS = {
 }
 PIDS = range(20, 40)
 DTYPES = range(40, 50)
+START = 300.0
+"""Seconds that Ray and its workers may take to start where others use the machine: twenty seconds of a core."""
 
 
 def jobs() -> list[Job]:
@@ -82,10 +84,10 @@ def test_ray_returns_what_inline_and_local_return(swept: list[Outcome]) -> None:
     assert record_of(found[3]).environment == {"torch": "1", "omp": "1"}
 
 
-def test_a_hung_trial_is_killed_in_time_and_comes_last(swept: list[Outcome]) -> None:
-    """Outcomes come as they complete."""
-    assert swept[-1].job.spec.seed == 0
-    fault = fault_of(swept[-1])
+def test_a_hung_trial_is_killed_in_time_and_holds_up_no_other(swept: list[Outcome]) -> None:
+    """Outcomes come as they complete, and not as they were handed out: it was the first."""
+    assert [outcome.job.spec.seed for outcome in swept].index(0) > 0
+    fault = fault_of(by_seed(iter(swept))[0])
     assert fault.status == "timeout"
     assert TIMEOUT <= fault.seconds < TIMEOUT + GRACE
 
@@ -122,7 +124,7 @@ def test_it_can_be_left_early_and_used_again(tmp_path: Path) -> None:
         next(outcomes)
         with pytest.raises(ExecutorError, match="still running other jobs"):
             next(executor.run([job(3)]))
-        assert until(lambda: pids(tmp_path) != [])
+        assert until(lambda: pids(tmp_path) != [], START)
         start = time.monotonic()
         outcomes.close()  # type: ignore[attr-defined]
         assert time.monotonic() - start < GRACE
@@ -141,9 +143,9 @@ def test_it_can_be_left_early_and_used_again(tmp_path: Path) -> None:
 def test_ctrl_c_ends_everything_quietly(tmp_path: Path, delay: float | None) -> None:
     """At two moments of Ray's start, and with trials under way."""
     driver = drive(tmp_path, ["return", "sleep", "sleep"], name="ray")
-    assert until(lambda: (tmp_path / "started").exists())
+    assert until(lambda: (tmp_path / "started").exists(), START)
     if delay is None:
-        assert until(lambda: (tmp_path / "outcomes").exists() and len(pids(tmp_path)) == 2)
+        assert until(lambda: (tmp_path / "outcomes").exists() and len(pids(tmp_path)) == 2, START)
     time.sleep(delay or 0.5)
     os.killpg(driver.pid, signal.SIGINT)
     assert (driver.communicate(timeout=60), driver.returncode) == (("", ""), 130)
@@ -154,7 +156,7 @@ def test_ctrl_c_ends_everything_quietly(tmp_path: Path, delay: float | None) -> 
 def test_kill_9_of_the_driver_leaves_no_trial(tmp_path: Path) -> None:
     """Two of Ray's own agents stay for up to a minute: they are idle, and end by themselves."""
     driver = drive(tmp_path, ["return", "sleep", "spin"], name="ray")
-    assert until(lambda: (tmp_path / "outcomes").exists() and len(pids(tmp_path)) == 2)
+    assert until(lambda: (tmp_path / "outcomes").exists() and len(pids(tmp_path)) == 2, START)
     driver.kill()
     driver.communicate(timeout=GRACE)
     assert until(lambda: len(session(driver)) <= 2, GRACE)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.sandbox import landlock, places
 from methods import registry
 from tasks import outside
 from tests.e2e.conftest import Cli
@@ -219,3 +220,57 @@ def test_a_method_whose_module_fails_after_registering_it_fails_in_every_trial_w
         assert ran.returncode == 0, ran.stderr
         made = [json.loads(path.read_text()) for path in (tmp_path / executor / "records").rglob("*.json")]
         assert [(record["status"], record["message"]) for record in made] == [("error", "RuntimeError: registered, and then this")] * 2
+
+
+NOSY = """
+import methods
+
+@methods.register(methods.Card(name="nosy", version=1, title="T", paper="-", year=2026, family="loss", equation="the sum"))
+class Nosy(methods.LossMethod):
+    def objective(self, losses):
+        for name, mode in {tried}:
+            try:
+                open("{folder}/" + name, mode).close()
+            except PermissionError:
+                continue
+            raise RuntimeError(name + " could be opened")
+        return losses.sum()
+"""
+DATA = """
+from pathlib import Path
+HERE = Path(__file__).parent
+SCALE = float((HERE / "data" / "scale.txt").read_text()) + len([*HERE.glob("*.csv")]) + len((HERE / "more.csv").read_text())
+"""
+
+
+@pytest.mark.skipif(not landlock.version(), reason="no Landlock")
+def test_a_problem_reads_its_own_folder_where_a_method_cannot_write_nor_see_what_is_hidden(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "data").mkdir(parents=True)
+    text = (EXAMPLE / "lossbench_example" / "problems.py").read_text().replace("example_line", "mine")
+    text = text.replace("import annotations\n", f"import annotations\n{DATA}", 1)
+    for name, content in {
+        "problem.py": text, "data/scale.txt": "2.0", "more.csv": "1", ".key": "secret",
+    }.items():  # fmt: skip
+        (tmp_path / "mine" / name).write_text(content)
+    tried = [(".key", "r"), ("new", "w"), ("data/new", "w"), ("data/scale.txt", "a"), ("problem.py", "a")]
+    (tmp_path / "nosy.py").write_text(NOSY.format(tried=tried, folder=tmp_path / "mine"))
+    (tmp_path / "mine.toml").write_text(SUITE.read_text().replace('"example_line"', '"mine/problem.py:Line"'))
+    results = tmp_path / "results"
+    flags = ("--suite", tmp_path / "mine.toml", "--methods", tmp_path / "nosy.py", "--no-baselines", "--seeds", 1, "--jobs", 1)
+    ran = cli("run", *flags, "--device", "cpu", "--results", results)
+    assert ran.returncode == 0, ran.stderr
+    made = [json.loads(path.read_text()) for path in (results / "records").rglob("*.json")]
+    assert [(record["status"], record.get("message", "")) for record in made] == [("ok", "")]
+
+
+def test_of_a_home_only_files_can_be_read_beside_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("folder", ".hidden", "inner"):
+        (tmp_path / name).mkdir()
+    for name in ("problem.py", "data.csv", ".netrc", "inner/problem.py"):
+        (tmp_path / name).touch()
+    inner = tmp_path / "inner"
+    assert places.beside(tmp_path / "problem.py") == (tmp_path / "data.csv", tmp_path / "folder", inner, tmp_path / "problem.py")
+    for home in (tmp_path, inner):
+        monkeypatch.setenv("HOME", str(home))
+        assert places.beside(tmp_path / "problem.py") == (tmp_path / "data.csv", tmp_path / "problem.py")
+    assert places.beside(inner / "problem.py") == (inner / "problem.py",)
