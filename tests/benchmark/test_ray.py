@@ -217,10 +217,11 @@ def test_a_node_with_another_version_makes_no_records() -> None:
     assert str(error) == "a worker has protocol 1, the driver 0: install one lossbench on all of the cluster"
 
 
-def test_a_method_file_travels_with_its_job_to_nodes_that_do_not_see_it(tmp_path: Path) -> None:
+def test_files_of_methods_and_problems_travel_with_their_job_to_nodes_that_do_not_see_them(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(METHOD)
-    here = job(0, sources=(str(path), f"{path}:Travels", "torchjd:Sum"))
+    sources = (str(path), f"{path}:Travels", "torchjd:Sum")
+    here = msgspec.structs.replace(job(0, sources=sources), problems=(f"{path}:PROBLEM", "package.module:PROBLEM"))
     parcel = msgspec.msgpack.decode(remote.pack(here), type=remote.Parcel)
     assert remote._at_home(parcel) == here, "a node that sees the file uses it"
     path.unlink()
@@ -229,3 +230,4 @@ def test_a_method_file_travels_with_its_job_to_nodes_that_do_not_see_it(tmp_path
     assert Path(first).read_text() == METHOD
     assert second == f"{first}:Travels"
     assert third == "torchjd:Sum"
+    assert remote._at_home(parcel).problems == (f"{first}:PROBLEM", "package.module:PROBLEM")
