@@ -135,7 +135,7 @@ def failure(spec: TrialSpec, status: Status, message: str, seconds: float) -> Ru
 
 def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def _record(run: Run, status: Status, message: str, events: dict[str, int], environment: dict[str, str], peak: int | None) -> RunRecord:

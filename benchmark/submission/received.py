@@ -113,7 +113,9 @@ def _source(name: str, text: bytes) -> tuple[methods.Card, str] | str:
         return f"registers {len(found)} methods ({', '.join(found) or 'none'}); expected one"
     card = next(iter(found.values())).card
     if card.name in methods.names():
-        return f"method name {card.name!r} is taken"
+        taken = methods.find(card.name)
+        same = taken is not None and taken.digest() == digest
+        return f"method name {card.name!r} is taken{', by this very method, which is installed already' if same else ''}"
     if unfit or name != f"{card.name}.py":
         return unfit or f"registers {card.name!r}; expected the file to be called {card.name}.py"
     return card, digest

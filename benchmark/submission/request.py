@@ -88,7 +88,7 @@ def _review(name: str) -> str:
             "Nothing of a bundle is run by the first command. The others run the method in a child process that is confined.",
             "",
             "```console",
-            "python -m benchmark submit --check BUNDLE                          # files, card, digest, records",
+            "python -m benchmark submit --check BUNDLE                          # every file made again, and compared",
             f"python -m benchmark validate BUNDLE/{name}.py",
             f"python -m benchmark verify BUNDLE --methods BUNDLE/{name}.py --all   # every record again",
             f"python -m benchmark submit BUNDLE/{name}.py --results BUNDLE --install",

@@ -286,6 +286,11 @@ def method_of_somebody(sent: Path) -> None:
     there.write_text(json.dumps(content), encoding="utf-8")
 
 
+def installed_one(sent: Path) -> None:
+    (sent / "root_norm.py").unlink()
+    shutil.copy(ROOT / "methods" / "famo.py", sent)
+
+
 def link_out(sent: Path) -> None:
     (sent / "environment.json").unlink()
     (sent / "environment.json").symlink_to("/etc/passwd")
@@ -344,6 +349,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another baseline": (lambda sent: edit(baseline(sent), lambda r: r["environment"].update(method_source="0")), "file with digest 0;"),
     "another body": (lambda sent: (sent / "root_norm.py").write_text(OWN.replace("-0.25", "-0.3")), "made by a file with digest"),
     "another name of the file": (lambda sent: (sent / "root_norm.py").rename(sent / "x.py"), "expected the file to be called root_norm.py"),
+    "a copy of what is installed": (installed_one, "'famo' is taken, by this very method, which is installed already"),
     "a name that is taken": (lambda sent: (sent / "root_norm.py").write_text(OWN.replace('"root_norm"', '"famo"')), "'famo' is taken"),
     "a broken record": (lambda sent: own_records(sent)[0].write_text("{"), "not a record"),
     "an edited spec": (lambda sent: edit(own_records(sent)[0], lambda r: r["spec"].update(seed=7)), "the spec was edited"),
@@ -490,6 +496,7 @@ def test_four_commands_lead_from_the_readme_to_a_row_and_a_bundle(tmp_path: Path
     assert "whole" in call("submit", "--check", "root_norm-submission")
     verified = call("verify", "root_norm-submission", "--methods", "root_norm-submission/root_norm.py", "--sample", "2")
     assert "nothing failed" in verified
+    assert "note: verdicts/ tells of 2 of 33 records" in call("submit", "--check", "root_norm-submission")
     shutil.move(tmp_path / "root_norm.py", tmp_path / "root_norm.txt")
     call("submit", "root_norm-submission/root_norm.py", "--results", "root_norm-submission", "--install")
     dry = call("run", "--suite", "smoke", "--methods", "root_norm", "--dry-run")
