@@ -61,4 +61,4 @@ def _constant(name: str, value: object) -> dict[str, object]:
         return {name: (id(value), repr(value.tolist()))}
     if type(value) in PLAIN:
         return {name: value}
-    return {name: (_identity(value), id(getattr(value, "run", None)))}
+    return {name: (_identity(value), *(id(getattr(value, part, None)) for part in ("run", "unless")))}
