@@ -1,8 +1,7 @@
-"""What workers on small problems import, seconds apiece; the fork server of a test session imports it once for all of them."""
-
-import sklearn.datasets
-import torchmetrics
+"""What workers on small problems import; the fork server of a test session imports it once for all of them."""
 
 import benchmark.trial
+import tasks.models
+import tasks.supervised
 
-__all__ = ["benchmark", "sklearn", "torchmetrics"]
+__all__ = ["benchmark", "tasks"]
