@@ -98,6 +98,13 @@ def cli(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return run
 
 
+def called(*arguments: object) -> int:
+    """The exit code of the command line in this process, for fixtures that outlive a test; what it learns of users' files stays known."""
+    with pytest.raises(SystemExit) as exit_:
+        main([*map(str, arguments)])
+    return int(exit_.value.code or 0)
+
+
 @cache
 def start_fork_server() -> None:
     """Ahead of the first pool, which would start it as well, but without what every worker on a small problem imports then."""

@@ -65,12 +65,12 @@ def found(folder: Path) -> dict[str, RunRecord]:
     return {record.spec.entrant: record for record in scan.records}
 
 
-def test_a_study_of_torchjd_and_a_file(cli: Cli, tmp_path: Path) -> None:
+def test_a_study_of_torchjd_and_a_file(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     path, folder = tmp_path / "mine.py", tmp_path / "results"
     path.write_text(MINE, encoding="utf-8")
     torchjd = ["torchjd:Mean"] if importlib.util.find_spec("torchjd") else []
     names = ",".join([*torchjd, *(f"{path}:{name}" for name in ("total", "broken", "Learned", "learned"))])
-    command = ["run", "--suite", "smoke", "--problem", "wine", "--seeds", 1, "--methods", f"equal,{names}", "--no-baselines"]
+    command = ["run", "--suite", tiny, "--problem", "wine", "--seeds", 1, "--methods", f"equal,{names}", "--no-baselines"]
     command += ["--set", "mine.py:total.power=1,2"]
 
     program = (
@@ -107,10 +107,10 @@ def test_a_study_of_torchjd_and_a_file(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_under_its_records_is_refused_until_its_version_grows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.py"
-    command = ["run", "--suite", "smoke", "--problem", "wine", "--seeds", 1, "--methods", f"{path}:total", "--no-baselines"]
+    command = ["run", "--suite", tiny, "--problem", "wine", "--seeds", 1, "--methods", f"{path}:total", "--no-baselines"]
     command += ["--results", tmp_path / "results"]
     path.write_text(MINE, encoding="utf-8")
     here(*command)
@@ -124,11 +124,11 @@ def test_a_file_that_changed_under_its_records_is_refused_until_its_version_grow
     assert "1 trials run" in capsys.readouterr().err
 
 
-def test_an_object_of_a_module_beside_the_caller(program: Cli, tmp_path: Path) -> None:
+def test_an_object_of_a_module_beside_the_caller(program: Cli, tiny: Path, tmp_path: Path) -> None:
     package = tmp_path / "elsewhere" / "mypackage"  # where the command runs
     package.mkdir()
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "losses.py").write_text(MINE, encoding="utf-8")
-    command = ["run", "--suite", "smoke", "--problem", "wine", "--seeds", 1, "--methods", "mypackage.losses:total", "--no-baselines"]
+    command = ["run", "--suite", tiny, "--problem", "wine", "--seeds", 1, "--methods", "mypackage.losses:total", "--no-baselines"]
     assert "0 failed" in program(*command, "--results", tmp_path / "results", "--jobs", 1).stderr
     assert found(tmp_path / "results")["mypackage.losses:total"].status == "ok"

@@ -12,10 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmark import cli as command_line
 from benchmark.records import RunRecord, decode, encode
 from benchmark.store import Store
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import TINY, Cli, called
 
 METHODS = "equal,rlw"
 
@@ -23,8 +22,6 @@ METHODS = "equal,rlw"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The records of a small study."""
-    from tests.e2e.conftest import TINY
-
     folder = tmp_path_factory.mktemp("made")
     suite = folder / "tiny.toml"
     suite.write_text(TINY, encoding="utf-8")
@@ -40,12 +37,6 @@ def results(made: Path, tmp_path: Path) -> Path:
     for record in Store(made / "results").scan().records:
         Store(folder).save(record)
     return folder
-
-
-def called(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        command_line.main(list(map(str, arguments)))
-    return int(exit_.value.code or 0)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.records import RunRecord, timeless
 from benchmark.store import Store
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import TINY, Cli, called
 
 QUICK = "equal,single_task,pcgrad,rlw,uncertainty"
 
@@ -28,23 +28,11 @@ def results(folder: Path) -> dict[str, RunRecord]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of the tiny study, run in one process."""
-    from tests.e2e.conftest import TINY
-
+    """The results of the tiny study, run in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
-    command = [
-        "run",
-        "--suite",
-        str(folder / "tiny.toml"),
-        "--methods",
-        QUICK,
-        "--results",
-        str(folder / "results"),
-        "--executor",
-        "inline",
-    ]
-    subprocess.run([sys.executable, "-m", "benchmark", *command], check=True, capture_output=True, timeout=300)
+    command = ["run", "--suite", folder / "tiny.toml", "--methods", QUICK, "--results", folder / "results", "--executor", "inline"]
+    assert called(*command) == 0
     return folder / "results"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from benchmark import cli as command_line
 from benchmark.store import Store
-from tests.e2e.conftest import TINY, Cli
+from tests.e2e.conftest import TINY, Cli, called
 from tests.e2e.test_start_up import BLOCK
 from tests.e2e.test_study import results
 
@@ -25,9 +27,10 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The suite file, and in ``results`` what a sweep made of it."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
-    command = [sys.executable, "-m", "benchmark", "sweep", "--suite", folder / "tiny.toml", *SWEEP, "--results", folder / "results"]
-    ran = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=300)
-    (folder / "said.txt").write_text(ran.stdout + ran.stderr, encoding="utf-8")
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        assert called("sweep", "--suite", folder / "tiny.toml", *SWEEP, "--results", folder / "results") == 0
+    (folder / "said.txt").write_text(said.getvalue(), encoding="utf-8")
     return folder
 
 

@@ -16,8 +16,7 @@ import pytest
 from benchmark import provenance, verification_again
 from benchmark.records import RunRecord, TrialSpec, encode
 from benchmark.store import Store
-from tests.e2e.conftest import TINY, Cli, as_between_programs, start_fork_server
-from tests.e2e.test_results import called
+from tests.e2e.conftest import TINY, Cli, as_between_programs, called, start_fork_server
 
 SEEDS = 3
 OWN = """
