@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,8 @@ from benchmark.shelf import Shelf
 _STALE = 3600.0
 """Seconds after which a temporary file cannot belong to a writer that is still at work: a write takes milliseconds."""
 
+LARGEST = 1 << 28
+"""Bytes of a record: half a million points of a curve."""
 
 _PROBE = 1 << 16
 """Bytes written to see whether a disk takes any: more than what a file system may keep beside a name."""
@@ -247,6 +250,9 @@ class Store:
     def read(self, path: Path) -> RunRecord:
         """Raises BadRecord for what cannot be read or believed, FileNotFoundError for what is not there."""
         try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:  # a pipe would be waited for, and a hole fill the memory
+                raise BadRecord(f"not a record: expected a file of at most {LARGEST >> 20} MiB")
             with open(path, "rb") as file:
                 record = decode(file.read())
             home = place(record.spec)

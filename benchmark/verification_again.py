@@ -10,9 +10,9 @@ import tasks
 from benchmark import provenance, study
 from benchmark.executors import Executor, Job
 from benchmark.provenance import Why, Word
-from benchmark.records import BadRecord, RunRecord
+from benchmark.records import FINISHED, BadRecord, RunRecord
 from benchmark.verification import CHECKED, Examined
-from benchmark.verification_compare import TOLERANCE, Compared, exactly, loosely, scattered
+from benchmark.verification_compare import TOLERANCE, Compared, exactly, excess, loosely, scattered
 from benchmark.verification_here import PROCESSOR, device_of
 
 SECONDS = 120.0
@@ -107,6 +107,7 @@ def run(
         StoreError: the disk refuses.
         ExecutorError: no worker starts.
     """
+    leaning: list[tuple[RunRecord, Compared, str]] = []
     for outcome in executor.run(work):
         for index, spec in enumerate(outcome.job.specs):
             record = drawn[spec.id]
@@ -114,8 +115,16 @@ def run(
                 compared = Compared("unclear", f"its trial was lost when it was run again: {outcome.fault.message}")
             else:
                 compared = _compared(found, record, outcome.records[index], outcome.job.device, tolerance)
+            if outcome.fault is None:
+                _trust(found, record, outcome.records[index])
             _judge(found, record, compared, outcome.job.device)
+            if compared.result == "within":
+                leaning.append((record, compared, outcome.job.device))
             done(record, compared)
+    for record, compared, device in leaning:  # by now the spreads are of what came out here
+        if again := _reconsidered(found, record, compared):
+            _judge(found, record, again, device)
+            done(record, again)
 
 
 def condemn(found: Examined) -> None:
@@ -144,6 +153,24 @@ def _compared(found: Examined, record: RunRecord, again: RunRecord, device: str,
     return compared
 
 
+def _trust(found: Examined, record: RunRecord, again: RunRecord) -> None:
+    """What came out here takes the record's place in the spread over seeds."""
+    spreads = found.spreads.get(found.entries[record.id].configuration, {})
+    if record.status in FINISHED:
+        for key in record.test.keys() & again.test.keys() & spreads.keys():
+            spreads[key] = spreads[key].replaced(record.test[key], again.test[key])
+
+
+def _reconsidered(found: Examined, record: RunRecord, compared: Compared) -> Compared | None:
+    """Another word on a record that the spread of records excused which were then not believed themselves."""
+    spreads = found.spreads.get(found.entries[record.id].configuration, {})
+    for key, gap, reach in compared.gaps:
+        result, said = excess(spreads.get(key), gap, reach)
+        if result == "off":
+            return Compared("off", f"{key} is {gap!r} off when run again{said}")
+    return None
+
+
 def _judge(found: Examined, record: RunRecord, compared: Compared, device: str) -> None:
     """Writes the verdict, and settles what looked wrong."""
     entry = found.entries[record.id]
@@ -160,12 +187,15 @@ def _judge(found: Examined, record: RunRecord, compared: Compared, device: str) 
     entry.word = word
     if compared.result == "within":
         found.within.append(record.id)
+    elif record.id in found.within:
+        found.within.remove(record.id)
     differ = found.here.differences(record, device)
     how = {"identical": "run again: identical", "within": "run again: within the tolerance of another platform"}.get(
         compared.result, "run again: not the same"
     )
     why = Why(by=_by(found, device), how=how + (f" ({'; '.join(differ)})" if differ else ""), note=found.failed.get(record.id, ""))
-    provenance.write(found.store.root, record, word, why, found.verdicts.get(record.id, ()))
+    before = [*found.verdicts.get(record.id, ()), provenance.on(record, "verified")]  # which an earlier word of this call may have been
+    provenance.write(found.store.root, record, word, why, before)
 
 
 def _by(found: Examined, device: str) -> str:

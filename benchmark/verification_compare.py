@@ -6,7 +6,12 @@ switched off, again with two threads, and three of them with ten seeds in one pa
 200), losses and weights then differ by up to 6e-6, relative, but 3e-3 for a convolutional network with batch normalisation. From there
 differences grow, as training is chaotic: in the end losses differ by up to 70 %, while no test metric is further off than 2.6 standard
 deviations of what other seeds give. So elsewhere a first point within ``EARLY`` steps has to agree within ``TOLERANCE``, and each metric
-at the end within ``SPREAD`` standard deviations over the row's seeds, or ``TOLERANCE`` where that is more.
+at the end within ``TOLERANCE`` or, where that is more, so many standard deviations over the row's seeds: ``SPREAD`` where the two runs have
+parted by the selected step, ``CLOSE`` where they are still within ``PARTED`` of each other there, none where they are equal to the last
+digit, as then the place that the record names has changed nothing. What is further off than ``SPREAD``, but not so far that two seeds
+never are (``NEVER``), is left undecided: few seeds say little of their spread.
+The spread is that of the other records and of what has been run again, never of the record in question: one that is far off would excuse
+itself.
 Of pairs of records that differ in their seed alone, 36 of 4,680 in that folder pass for each other by these rules, all of them of one toy.
 """
 
@@ -27,6 +32,12 @@ EARLY = 200
 """Steps after which the first point is no more compared like that."""
 SPREAD = 4.0
 """Standard deviations over seeds; the largest difference seen is 2.6."""
+CLOSE = 1.0
+"""Standard deviations over seeds for runs that have not parted: a right answer more or less."""
+PARTED = 1e-4
+"""Relative."""
+NEVER = 1e-3
+"""Chance that two independent runs are further apart than what fails."""
 LEAST = 3
 """Seeds without which nothing is known of their spread."""
 
@@ -45,6 +56,8 @@ class Compared:
 
     result: Result
     words: str = ""
+    gaps: tuple[tuple[str, float, float], ...] = ()
+    """Of the metrics that only the spread over seeds excuses: key, difference, and the standard deviations that it may be."""
 
 
 @dataclass(slots=True)
@@ -60,6 +73,22 @@ class Spread:
         gap = value - self.mean
         self.mean += gap / self.count
         self.squares += gap * (value - self.mean)
+
+    def replaced(self, old: float, new: float) -> Spread:
+        """With one value in the place of another that is among them."""
+        if self.count < 2:
+            return Spread(1, new, 0.0)
+        rest = Spread(self.count - 1, (self.count * self.mean - old) / (self.count - 1))
+        rest.squares = max(0.0, self.squares - (old - self.mean) * (old - rest.mean))
+        rest.add(new)
+        return rest
+
+    @property
+    def far(self) -> float:
+        """Standard deviations that two of the values differ by with a chance of NEVER, by Student's t."""
+        from scipy.special import stdtrit
+
+        return math.sqrt(2) * float(stdtrit(self.count - 1, 1 - NEVER / 2))
 
     @property
     def deviation(self) -> float | None:
@@ -103,18 +132,50 @@ def _end(record: RunRecord) -> str:
 
 
 def _ends(record: RunRecord, again: RunRecord, spreads: Mapping[str, Spread], tolerance: float) -> Compared:
-    doubt = ""
+    doubt, reach, gaps = "", _reach(record, again), []
     for split, mine, other in (("test", record.test, again.test), ("validation", record.validation, again.validation)):
         for key in sorted(mine):
             if key in other and _near(mine[key], other[key], tolerance):
                 continue
-            deviation = spreads[key].deviation if key in spreads else None
             words = f"{split} {key} {mine[key]!r} in the record, {other.get(key)!r} when run again"
-            if deviation is None:
-                doubt = f"{words}, and there are too few seeds to know what they may differ by"
-            elif key not in other or abs(mine[key] - other[key]) > SPREAD * deviation:
-                return Compared("off", f"{words}, which is more than {SPREAD:g} standard deviations ({deviation:.3g}) over seeds")
-    return Compared("unclear", doubt) if doubt else Compared("within")
+            if key not in other or not reach:
+                return Compared(
+                    "off", f"{words}, though the runs are equal to the last digit at the selected step" if key in other else words
+                )
+            spread = spreads[key].replaced(record.test[key], again.test[key]) if key in spreads and key in record.test else None
+            found, said = excess(spread, abs(mine[key] - other[key]), reach)
+            if found == "off":
+                return Compared("off", f"{words}{said}")
+            if found == "unclear":
+                doubt = f"{words}{said}"
+            gaps.append((key, abs(mine[key] - other[key]), reach))
+    return Compared("unclear", doubt) if doubt else Compared("within", "", tuple(gaps))
+
+
+def excess(spread: Spread | None, gap: float, reach: float) -> tuple[Result, str]:
+    """What a difference comes to that only the spread over seeds can excuse, and in words why it does not."""
+    if spread is None or spread.deviation is None:
+        return "unclear", ", and there are too few seeds to know what they may differ by"
+    said = f"standard deviations ({spread.deviation:.3g}) over seeds"
+    if gap > (spread.far if reach > CLOSE else reach) * spread.deviation:
+        return "off", f", which is more than {spread.far if reach > CLOSE else reach:.3g} {said}"
+    if gap > reach * spread.deviation:
+        return (
+            "unclear",
+            f", which is more than {reach:g} {said} of {spread.count}: too far to be sure, and too few seeds to be sure of more",
+        )
+    return "within", ""
+
+
+def _reach(record: RunRecord, again: RunRecord) -> float:
+    """Standard deviations over seeds that a metric may be off, by how far the runs have parted at the selected step."""
+    mine, other = ({point.step: point for point in each.curve}.get(each.selected_step or 0) for each in (record, again))
+    if mine is None or other is None:
+        return SPREAD
+    numbers = [(a, b) for name, a, b in _point(mine, other) if name.startswith(_SMOOTH)]
+    if all(a == b for a, b in numbers):
+        return 0.0
+    return CLOSE if all(_near(a, b, PARTED) for a, b in numbers) else SPREAD
 
 
 def _frame(record: RunRecord) -> RunRecord:

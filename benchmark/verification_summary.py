@@ -75,6 +75,11 @@ def summarise(found: Examined) -> Summary:
             f"or --tolerance was given. Allowed are {TOLERANCE:g} relative (or what was given) at the first point, and {SPREAD:g} standard "
             f"deviations over seeds for the metrics at the end ({some})"
         )
+    before = sum(entry.word == "verified" and not entry.again and id_ not in wrong for id_, entry in found.entries.items())
+    if before:
+        notes.append(
+            f"{before:,} records are verified by the word of an earlier call, which this one takes as it is: --again runs them again"
+        )
     for source, ids in found.changed.items():
         message, settled = _changed(found, source, ids)
         if settled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import msgspec
 import pytest
 
 import tasks
+from benchmark.executors import Job, Outcome
+from benchmark.provenance import read
 from benchmark.records import Cost, Point, RunRecord
 from benchmark.store import Store
 from benchmark.verification import Examined, Row
-from benchmark.verification_again import draw
+from benchmark.verification_again import draw, run
 from benchmark.verification_compare import Spread, exactly, loosely, scattered
 from benchmark.verification_copies import Copies
 from benchmark.verification_here import Here
@@ -124,6 +127,88 @@ def test_elsewhere_the_beginning_is_compared_tightly_and_the_end_with_the_seeds(
     values = {"error": error, "accuracy": 0.75}
     other = msgspec.structs.replace(shifted(one, by), test=values, validation=values)
     assert loosely(one, other, spreads(deviation)).result == result
+
+
+def parted(one: RunRecord) -> RunRecord:
+    """The same trial elsewhere: a last digit at first, and another run in the end."""
+    curve = list(shifted(one, 1e-6).curve)
+    curve[-1] = msgspec.structs.replace(curve[-1], validation_losses=[0.6, 0.3])
+    return msgspec.structs.replace(one, curve=curve)
+
+
+def spread_of(*values: float) -> dict[str, Spread]:
+    spread = Spread()
+    for value in values:
+        spread.add(value)
+    return {"error": spread}
+
+
+# With 9.5 in the place of the first, that one is less than three standard deviations from their mean: it must not excuse itself.
+TEN = (0.5, 0.4, 0.41, 0.44, 0.45, 0.46, 0.54, 0.55, 0.56, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("error", "seeds", "result"),
+    [
+        (0.6, TEN, "within"),
+        (0.85, TEN, "unclear"),
+        (1.2, TEN, "off"),
+        (9.5, TEN, "off"),
+        (0.85, (0.5, 0.4, 0.6), "within"),
+        (1.2, (0.5, 0.4, 0.6), "unclear"),  # three seeds say little
+        (9.5, (0.5, 0.4, 0.6), "off"),
+    ],
+)
+def test_runs_that_parted_may_end_as_far_apart_as_two_seeds_do(error: float, seeds: tuple[float, ...], result: str) -> None:
+    values = {"error": error, "accuracy": 0.75}
+    mine = msgspec.structs.replace(record(), test=values, validation=values)
+    assert loosely(mine, parted(record()), spread_of(error, *seeds[1:])).result == result
+
+
+def test_another_place_is_no_excuse_where_it_changed_nothing() -> None:
+    """An edit of the test metrics, under the name of another torch."""
+    one = record()
+    edited = msgspec.structs.replace(one, test={**one.test, "error": 0.45})
+    found = loosely(edited, one, spread_of(*TEN))
+    assert found.result == "off"
+    assert (
+        found.words == "test error 0.45 in the record, 0.5 when run again, though the runs are equal to the last digit at the selected step"
+    )
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0), (0.5, 0.4, 0.6), TEN])
+def test_a_value_replaced_in_a_spread_leaves_what_all_of_them_would(values: tuple[float, ...]) -> None:
+    found = spread_of(*values)["error"].replaced(values[1], 3.0)
+    expected = spread_of(values[0], *values[2:], 3.0)["error"]
+    assert (found.count, found.mean, found.squares) == pytest.approx((expected.count, expected.mean, expected.squares))
+
+
+def test_two_records_do_not_excuse_each_other_once_both_were_run_again(tmp_path: Path) -> None:
+    here = {"torch": "elsewhere"}
+    honest = [msgspec.structs.replace(record(seed), environment=here) for seed in range(10)]
+    edited = [
+        msgspec.structs.replace(each, test={**each.test, "error": 9.5}, validation={**each.test, "error": 9.5})
+        if each.spec.seed < 3
+        else each
+        for each in honest
+    ]
+    found = examined(tmp_path, edited)
+    by_id = {each.id: each for each in edited}
+
+    class Again:
+        def run(self, jobs: list[Job], started: object = None) -> Iterator[Outcome]:
+            for job in jobs:
+                yield Outcome(job, (parted(msgspec.structs.replace(honest[job.spec.seed], environment={})),))
+
+    said: list[tuple[int, str]] = []
+    work = [Job((each.spec,), "cpu") for each in edited]
+    run(found, by_id, work, Again(), lambda one, compared: said.append((one.spec.seed, compared.result)))  # type: ignore[arg-type]
+    assert (0, "within") in said  # beside the two others it was not far off
+    assert {seed for seed, result in said if result == "off"} == {0, 1, 2}
+    verdicts, _ = read(tmp_path)
+    assert {id_: [each.word for each in words] for id_, words in verdicts.items()} == {
+        each.id: ["failed" if each.spec.seed < 3 else "verified"] for each in edited
+    }
 
 
 def test_elsewhere_a_number_that_no_rounding_changes_has_to_be_the_same() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -331,6 +332,38 @@ def test_another_platform_is_compared_loosely(results: Path, verify: Verify) -> 
     put(results, msgspec.structs.replace(moved, environment=elsewhere))
     _, found = verify(results, "--all", methods="equal")
     assert "at the first point, where 0.01 relative is allowed" in words(found, record.id)
+
+
+def test_another_platforms_name_does_not_hide_an_edit(results: Path, verify: Verify) -> None:
+    """All but the test metrics is equal to the last digit: the place cannot have made the difference."""
+    record = one(results, "equal", 1)
+    key = "hue/rmse"
+    edited = msgspec.structs.replace(record, test={**record.test, key: record.test[key] * 0.97})
+    put(results, msgspec.structs.replace(edited, environment={**record.environment, "torch": "2.12.0"}))
+    code, found = verify(results, "--all", methods="equal")
+    assert code == 1
+    assert "though the runs are equal to the last digit at the selected step" in words(found, record.id)
+
+
+def test_a_verdict_written_by_hand_is_not_passed_over_in_silence(results: Path, verify: Verify) -> None:
+    record = edited_test(one(results, "equal"))
+    put(results, record)
+    provenance.write(results, record, "verified", provenance.Why(by="somebody", how="run again: identical"))
+    _, found = verify(results, "--all", methods="equal")
+    assert any("1 records are verified by the word of an earlier call" in note for note in found["notes"])
+    code, found = verify(results, "--all", "--again", methods="equal")
+    assert code == 1
+    assert "when run again" in words(found, record.id)
+
+
+def test_what_is_no_file_or_too_large_for_a_record_is_named_and_not_read(results: Path, verify: Verify) -> None:
+    folder = Store(results).path(one(results, "equal").spec).parent
+    os.mkfifo(folder / "pipe.json")
+    with open(folder / "hole.json", "wb") as file:
+        file.truncate(1 << 40)
+    code, found = verify(results, "--sample", "0", methods="equal")
+    assert code == 1
+    assert [each["message"] for each in found["failures"]] == ["not a record: expected a file of at most 256 MiB"] * 2
 
 
 def test_verdicts_go_where_their_records_go(results: Path, verify: Verify, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
