@@ -34,6 +34,11 @@
     row = "CAGrad"
     column = "(9, 9)"                           # optional
     text = "why ours differs"
+    [[tables.witnesses]]                        # where another implementation of the same recipe ends, in several runs
+    row = "CAGrad"
+    column = "(0, 0)"
+    source = "simulation"
+    ends = [[-0.38, -19.83], [-0.39, -19.84]]   # a run each, a number for each metric; a printed end that they deny is "contradicted"
 
     [[relations]]                               # what a source claims without a number
     problem = "gradnorm_toy"
@@ -114,6 +119,15 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     column: str | None = None
 
 
+class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What another implementation of a recipe gives for one cell: a list of numbers, one a metric, for each of several runs."""
+
+    row: str
+    column: str
+    source: str
+    ends: list[list[float]]
+
+
 class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A printed table."""
 
@@ -126,6 +140,10 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A seed each; none: the mean over all seeds."""
     title: str = ""
     notes: list[Note] = []
+    witnesses: list[Witness] = []
+
+    def witness(self, row: str, column: str) -> Witness | None:
+        return next((each for each in self.witnesses if (each.row, each.column) == (row, column)), None)
 
     def note(self, row: str, column: str) -> str:
         """What is said of a cell, and of its row."""

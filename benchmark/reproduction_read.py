@@ -14,6 +14,9 @@ import tasks
 from benchmark.errors import UsageError
 from benchmark.reproduction import WORDS, Document, Experiment, Numbers, Tolerance
 
+LEAST = 3
+"""Runs of a witness."""
+
 
 def load(path: Path) -> Experiment:
     """Reads and checks one file.
@@ -121,10 +124,24 @@ def _check_table(where: str, table: Numbers, experiment: Experiment) -> None:
                 raise UsageError(f"{where}.rows.{row} has a cell 'stuck', but tolerances.{table.tolerance}.stuck does not say what that is")
             if isinstance(cell, list) and len(cell) != len(table.metrics):
                 raise UsageError(f"{where}.rows.{row}: {cell} has {len(cell)} numbers; expected {len(table.metrics)}, one a metric")
+    _check_witnesses(where, table, told.sources)
     for note in table.notes:
         _known(f"{where}.notes.row", note.row, table.rows)
         if note.column is not None:
             _known(f"{where}.notes.column", note.column, table.columns)
+
+
+def _check_witnesses(where: str, table: Numbers, sources: Iterable[str]) -> None:
+    for index, witness in enumerate(table.witnesses):
+        here = f"{where}.witnesses[{index}]"
+        _known(f"{here}.row", witness.row, table.rows)
+        _known(f"{here}.column", witness.column, table.columns)
+        _known(f"{here}.source", witness.source, sources)
+        if len(witness.ends) < LEAST:
+            raise UsageError(f"{here}.ends has {len(witness.ends)} runs; expected at least {LEAST}, as one says nothing of their spread")
+        for numbers in witness.ends:
+            if len(numbers) != len(table.metrics) or not all(map(math.isfinite, numbers)):
+                raise UsageError(f"{here}.ends has {numbers}; expected {len(table.metrics)} finite numbers, one a metric")
 
 
 def _said(where: str, text: str) -> None:

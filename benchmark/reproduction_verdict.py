@@ -10,10 +10,12 @@ from typing import Literal
 from benchmark.published.facts import Table
 from benchmark.published.recompute import recompute
 from benchmark.records import FINISHED, RunRecord
-from benchmark.reproduction import Cell, Experiment, Printed, Relation, Tolerance
+from benchmark.reproduction import Cell, Experiment, Printed, Relation, Tolerance, Witness
 
-Verdict = Literal["matched", "not matched", "undefined", "not run"]
-"""``undefined``: the source's method is not defined there, so that nothing can be compared."""
+Verdict = Literal["matched", "not matched", "contradicted", "undetermined", "undefined", "not run"]
+"""``undefined``: the source's method is not defined there, so that nothing can be compared. The next two only where another implementation
+agrees with ours. ``contradicted``: it denies what is printed. ``undetermined``: its own runs end further apart than the tolerance, so that
+no number can be matched, and what is printed is one that it might give."""
 
 Runs = Mapping[tuple[str, str], Sequence[RunRecord]]
 """Records by problem and row."""
@@ -83,7 +85,7 @@ def judge(experiment: Experiment, runs: Runs, published: Mapping[str, Table], ro
                         column,
                         tuple(table.metrics),
                         cell if isinstance(cell, str) else ", ".join(f"{number:g}" for number in cell),
-                        *_cell(cell, table.metrics, tolerance, records, wanted),
+                        *_cell(cell, table.metrics, tolerance, records, wanted, table.witness(row, column), told.sources),
                         told.sources[table.source],
                         table.note(row, column),
                     )
@@ -105,7 +107,10 @@ def by_seed(records: Iterable[RunRecord], metric: str) -> dict[int, float]:
 Found = tuple[tuple[Number, ...], Verdict, str]
 
 
-def _cell(cell: Cell, metrics: Sequence[str], tolerance: Tolerance, records: Sequence[RunRecord], seeds: Iterable[int]) -> Found:
+def _cell(
+    cell: Cell, metrics: Sequence[str], tolerance: Tolerance, records: Sequence[RunRecord], seeds: Iterable[int],
+    witness: Witness | None, sources: Mapping[str, str],
+) -> Found:  # fmt: skip
     """Ours, the verdict and what it rests on."""
     seeds = list(seeds)
     values = [by_seed(records, metric) for metric in metrics]
@@ -122,7 +127,34 @@ def _cell(cell: Cell, metrics: Sequence[str], tolerance: Tolerance, records: Seq
         where = f"{tolerance.stuck.metric} {least:.3g}, and stuck is above {tolerance.stuck.above:g}"
         return ours, "matched" if least > tolerance.stuck.above else "not matched", where
     assert not isinstance(cell, str)
-    return ours, *_near(list(zip(metrics, cell, ours, strict=True)), tolerance)
+    verdict, said = _near(list(zip(metrics, cell, ours, strict=True)), tolerance)
+    if verdict == "not matched" and witness is not None:
+        allowed = [tolerance.of(metric, printed) for metric, printed in zip(metrics, cell, strict=True)]
+        verdict = _heard(cell, [number.value for number in ours], witness.ends, allowed)
+        said += f"; {sources[witness.source]}: {_between(witness.ends)} in {len(witness.ends)} runs"
+    return ours, verdict, said
+
+
+def _heard(printed: Sequence[float], ours: Sequence[float], ends: Sequence[Sequence[float]], allowed: Sequence[float]) -> Verdict:
+    """What another implementation says of an end of ours that is not the printed one, each number with what it is allowed."""
+    ranges = [(min(column), max(column)) for column in zip(*ends, strict=True)]
+    wide = any(high - low > room for (low, high), room in zip(ranges, allowed, strict=True))
+
+    def agrees(numbers: Sequence[float], reach: Sequence[float]) -> bool:
+        return all(low - room <= x <= high + room for x, (low, high), room in zip(numbers, ranges, reach, strict=True))
+
+    if not agrees(ours, allowed):
+        return "not matched"
+    if wide:  # a few runs do not show all of the spread: as much again on either side
+        spread = [max(room, high - low) for (low, high), room in zip(ranges, allowed, strict=True)]
+        return "undetermined" if agrees(printed, spread) else "contradicted"
+    return "not matched" if agrees(printed, allowed) else "contradicted"
+
+
+def _between(ends: Sequence[Sequence[float]]) -> str:
+    """The ends that lie furthest apart by their first number; one where they print alike."""
+    first, last = (", ".join(f"{number:.4g}" for number in end) for end in (min(ends, key=list), max(ends, key=list)))
+    return f"({first})" if first == last else f"({first}) to ({last})"
 
 
 def _near(compared: Sequence[tuple[str, float, Number]], tolerance: Tolerance) -> tuple[Verdict, str]:
@@ -234,9 +266,9 @@ def recomputed(table: Table) -> Iterator[Outcome]:
                 continue
             ours = () if math.isnan(summary.value) else (Number(summary.value, math.nan, math.nan, 1),)
             allowed = "" if math.isnan(summary.low) else f"its cells allow {summary.low:.2f} to {summary.high:.2f}"
-            verdict: Verdict = {"agrees": "matched", "contradicted": "not matched", "": "undefined"}[summary.verdict]  # type: ignore[assignment]
+            verdict: Verdict = {"agrees": "matched", "contradicted": "contradicted", "": "undefined"}[summary.verdict]  # type: ignore[assignment]
             said = allowed if ours else "; ".join(recount.missing) or "its cells do not give it"
-            note = table.remarks.get(row.line.method, "") if verdict == "not matched" else ""
+            note = table.remarks.get(row.line.method, "") if verdict == "contradicted" else ""
             yield Outcome(
                 f"{table.name}: {table.title}",
                 row.line.method,

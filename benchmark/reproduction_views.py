@@ -15,7 +15,7 @@ from benchmark.published.views import Drawn, Grid, draw
 from benchmark.reproduction import Experiment
 from benchmark.reproduction_verdict import Number, Outcome
 
-SIGNS: dict[str, str] = {"matched": "✓", "not matched": "✗", "undefined": "·", "not run": "?"}
+SIGNS: dict[str, str] = {"matched": "✓", "not matched": "✗", "contradicted": "≠", "undetermined": "~", "undefined": "·", "not run": "?"}
 _MANY = 12
 """Cells whose verdict is explained below a table; more are counted, and are in the JSON."""
 
@@ -23,7 +23,7 @@ _MANY = 12
 def summary(outcomes: Sequence[Outcome]) -> str:
     """How many cells are what, in one line."""
     counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
-    rest = [f"{counts[word]} {word}" for word in ("not matched", "undefined", "not run") if counts[word]]
+    rest = [f"{counts[word]} {word}" for word in ("not matched", "contradicted", "undetermined", "undefined", "not run") if counts[word]]
     compared = len(outcomes) - counts["undefined"]
     return ", ".join([f"{counts['matched']} of {compared} cells matched", *rest])
 

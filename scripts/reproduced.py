@@ -38,7 +38,9 @@ def section() -> str:
     lines = [
         "## Published experiments, reproduced",
         "",
-        "What papers print or show, against our own runs, cell by cell: ✓ within the stated tolerance of it, ✗ not, with the reason. The",
+        "What papers print or show, against our own runs, cell by cell: ✓ within the stated tolerance of it, ✗ not, with the reason.",
+        "Where another implementation of the recipe ends where ours does: ≠ it contradicts what is printed (of a recomputed table, its own",
+        "cells do); \\~ its own runs, from starts 1e-6 apart, end further apart than the tolerance, so that no number can be matched. The",
         "records are in `results/reproduced`; `python -m benchmark reproduce NAME` makes them again, and `python -m benchmark reproduce`",
         "lists these and what needs a GPU and data (NYUv2, Cityscapes, QM9 and CelebA, which nobody has run here).",
         "",

@@ -52,6 +52,13 @@ def nash(g: Pair, h: Pair) -> Pair:
     return combined(1 / n / root, g, 1 / m / root, h) if root > 1e-7 else (0.0, 0.0)
 
 
+def nash_guarded(g: Pair, h: Pair, guard: float = 1e-12) -> Pair:
+    """With a guard against division by zero in the norms, which no scale of a loss is free of."""
+    n, m = math.hypot(*g) + guard, math.hypot(*h) + guard
+    root = math.sqrt(max(1 + dot(g, h) / n / m, 0.0))
+    return combined(1 / n / root, g, 1 / m / root, h) if root else (0.0, 0.0)
+
+
 def fair(g: Pair, h: Pair, alpha: float = 2.0) -> Pair:
     """(G w)_t = w_t^(-1/alpha): the ratio w_1 / w_2 by bisection, as both sides of the quotient are monotone in it."""
     a, b, c = dot(g, g), dot(g, h), dot(h, h)
@@ -98,6 +105,7 @@ METHODS: dict[str, Callable[[Pair, Pair], Pair]] = {
     "cagrad0.5": cagrad(0.5),
     "mgda": mgda,
     "nash": nash,
+    "nash_guarded": nash_guarded,
     "fairgrad2": fair,
 }
 
