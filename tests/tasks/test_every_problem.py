@@ -30,7 +30,6 @@ EMBEDDED = [name for name, problem in tasks.problems().items() if problem.embedd
 WITH_ROWS = [name for name in EMBEDDED if isinstance(tasks.problem(name), InMemoryProblem)]
 SUPERVISED = [name for name in WITH_ROWS if isinstance(tasks.problem(name), SupervisedProblem)]  # images: test_rooms.py, test_lowlight.py
 ALL = 10**9  # a batch size above the training set: all of it
-SPLITS: tuple[tasks.Split, ...] = ("validation", "test")
 TOLERANCE = 0.01  # of the initial and the prior loss, where a problem states them (not nan)
 
 
@@ -183,7 +182,7 @@ def test_every_task_has_a_finite_gradient_of_its_own(name: str) -> None:
         assert any(gradient is not None for gradient in gradients)
 
 
-# --- training and evaluation -------------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------------------------------
 
 
 def trained(name: str, method: str, steps: int) -> tuple[Session, list[bytes], list[Tensor]]:
@@ -211,22 +210,6 @@ def test_methods_see_the_same_batches_and_a_run_repeats(name: str) -> None:
     assert all(map(torch.equal, one[2], again[2]))
     states = [session.model.state_dict() for session, _, _ in (one, again)]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_evaluation_repeats_and_leaves_no_trace(name: str) -> None:
-    session, _, _ = trained(name, "equal", 1)
-    session.model.train()
-    random, state = torch.get_rng_state(), {key: value.clone() for key, value in session.model.state_dict().items()}
-    first = {split: session.evaluate(split) for split in SPLITS}
-    assert {split: session.evaluate(split) for split in SPLITS} == first
-    assert torch.equal(torch.get_rng_state(), random)
-    assert all(module.training for module in session.model.modules())
-    assert all(torch.equal(value, state[key]) for key, value in session.model.state_dict().items())
-    legal = card(name).metrics()
-    for result in first.values():
-        assert result.metrics.keys() == legal.keys()
-        assert all(legal[key].low <= value <= legal[key].high for key, value in result.metrics.items())
 
 
 @pytest.mark.slow
