@@ -74,13 +74,13 @@ def _at(found: Found, method: str = "") -> str:
 def evidence(found: Found) -> Table:
     """The last rung."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("method", "vs equal, %", "95 % interval", "p (Holm)", "rate", "step time", "memory"):
+    for column in ("method", "vs equal", "95 % interval", "p", "rate", "step", "memory"):  # 80 columns hold them
         grid.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
     for each in found.verdict.standings:
         same = each.method == REFERENCE
         grid.add_row(
             ("* " if each.method == found.verdict.use else "  ") + each.method,
-            "failed" if math.isinf(each.change) else f"{each.change + 0.0:+.1f}",
+            "failed" if math.isinf(each.change) else f"{each.change + 0.0:+.1f} %",
             "" if same or math.isnan(each.low) else f"[{each.low:+.1f}, {each.high:+.1f}]",
             "" if math.isnan(each.p) else probability(each.p).removeprefix("p").removeprefix("="),
             f"{found.rates[each.method]:g}",

@@ -7,6 +7,7 @@ import math
 import msgspec
 import pytest
 import torch
+from rich.console import Console
 
 import methods
 from benchmark.advice import rungs
@@ -16,7 +17,7 @@ from benchmark.advice.code import Loop, lines_of_code, shared_as_code
 from benchmark.advice.halving import Found
 from benchmark.advice.rungs import Cost as Price
 from benchmark.advice.verdict import judge
-from benchmark.advice.words import notes, sentences
+from benchmark.advice.words import evidence, notes, sentences
 from benchmark.errors import UsageError
 from benchmark.records import Cost, MetricInfo, RunRecord
 from tests.made import make
@@ -205,6 +206,18 @@ def test_what_a_trial_takes_beside_its_work_leaves_the_start_of_the_workers_out(
     assert clock.around() == pytest.approx(0.3)
     clock.ends = clock.ends[:3]
     assert clock.around() == LEAST
+
+
+def test_the_evidence_fits_a_terminal_of_eighty_columns() -> None:
+    rates = {"equal": 0.03, "grad_normalize_rate": 0.00333}
+    grid = evidence(found(rates, (0.00333, 0.01, 0.03), equal=around(1.0), grad_normalize_rate=around(0.5)))
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(grid)
+    lines = captured.get().splitlines()
+    assert "…" not in captured.get()
+    assert [word for word in lines[1].split() if word != "x"][:3] == ["*", "grad_normalize_rate", "-50.0"]
+    assert ("0.00333" in lines[1], "0.03" in lines[2]) == (True, True)
 
 
 class Nest(torch.nn.Module):
