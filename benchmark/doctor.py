@@ -29,7 +29,7 @@ PROGRAMS = 3.5
 """That programs may take which a check waits for."""
 LEAST = 200 << 20
 """Bytes that a study should find free."""
-PACKAGES = ("torch", "numpy", "scipy", "msgspec", "typer", "rich")
+PACKAGES = ("torch", "numpy", "scipy", "msgspec", "typer", "rich", "torchmetrics")
 DEVICE = """import json, torch
 gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
 print(json.dumps([gpus, torch.cuda.get_device_name() if gpus else "", torch.version.cuda]))"""

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from tasks import scores
 from tasks.base import Evaluation
 from tasks.errors import TaskError
 from tasks.gallery import Panel, Picture
@@ -166,8 +166,8 @@ class _SegmentationTally(Tally):
         self._sums.append(_sums(cross_entropy(output, target, ignore_index=-1, reduction="none")))
         self._counts.append(_sums(self._task.valid(target)))
         predicted = output.argmax(1)
-        valid = self._task.valid(target)
-        self._confusion += scores.confusion(predicted[valid], target[valid], self._task.classes).cpu()
+        found = multiclass_confusion_matrix(predicted, target, self._task.classes, ignore_index=-1, validate_args=False)
+        self._confusion += found.cpu()
 
     def compute(self) -> tuple[float, dict[str, float]]:
         return _ratio(self._sums, self._counts), {"miou": miou(self._confusion), "pixel_accuracy": pixel_accuracy(self._confusion)}

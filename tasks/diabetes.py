@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from tasks.models import MultiTaskNet
 
 
-SEX, RATIO = 1, 7
-"""Columns of the sex, 1 or 2, and of the total cholesterol over HDL."""
-
-
 class Diabetes(SupervisedProblem):
     """442 patients. Labels keep their units, so that the loss of the progression is thousands of times the others.
 
@@ -67,14 +63,14 @@ class Diabetes(SupervisedProblem):
 @lru_cache(maxsize=1)
 def _load() -> Arrays:
     import numpy as np
+    from sklearn.datasets import load_diabetes
 
-    from tasks.shipped import numbers
-
-    data = numbers("sklearn/datasets/data/diabetes_data_raw.csv.gz", delimiter=None)
-    target = numbers("sklearn/datasets/data/diabetes_target.csv.gz", delimiter=None)[:, 0]
-    progression, cholesterol = (column.astype(np.float32)[:, None] for column in (target, data[:, RATIO]))
-    inputs = np.delete(data, [SEX, RATIO], axis=1).astype(np.float32)
-    return Arrays(inputs, (progression, data[:, SEX].astype(np.int64) - 1, cholesterol))
+    data = load_diabetes(scaled=False)
+    sex, ratio = (list(data.feature_names).index(name) for name in ("sex", "s4"))
+    regressions = (data.target, data.data[:, ratio])
+    progression, cholesterol = (column.astype(np.float32)[:, None] for column in regressions)
+    inputs = np.delete(data.data, [sex, ratio], axis=1).astype(np.float32)
+    return Arrays(inputs, (progression, data.data[:, sex].astype(np.int64) - 1, cholesterol))
 
 
 PROBLEMS = (Diabetes(),)

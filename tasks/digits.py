@@ -54,21 +54,12 @@ class Digits(SupervisedProblem):
 @lru_cache(maxsize=1)
 def _load() -> Arrays:
     import numpy as np
+    from sklearn.datasets import load_digits
 
-    images, classes = scans()
-    grey = images / 16  # 0 (paper) .. 1 (ink)
+    data = load_digits()
+    grey = data.images / 16  # 0 (paper) .. 1 (ink)
     regression = tuple(label.astype(np.float32)[:, None] for label in (ink(grey), slant(grey)))
-    return Arrays(grey[:, None].astype(np.float32), (classes, *regression))
-
-
-def scans() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Grey levels 0 (paper) to 16 (ink) ``[N, 8, 8]``, and what was written ``[N]``."""
-    import numpy as np
-
-    from tasks.shipped import numbers
-
-    data = numbers("sklearn/datasets/data/digits.csv.gz")
-    return data[:, :-1].reshape(-1, 8, 8), data[:, -1].astype(np.int64)
+    return Arrays(grey[:, None].astype(np.float32), (data.target.astype(np.int64), *regression))
 
 
 def ink(grey: NDArray[np.float64]) -> NDArray[np.float64]:

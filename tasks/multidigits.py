@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.base import Metric, ProblemCard, Task, derive
-from tasks.digits import scans
 from tasks.inmemory import Arrays, Indices, SupervisedProblem, split
 from tasks.locations import Locations
 
@@ -96,21 +95,23 @@ def overlay(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[
     draws = np.random.default_rng(derive(MultiDigits.card.version, MultiDigits.card.name, "places"))
     column = draws.integers(0, 3, size=count)
     layers = np.zeros((2, count, HEIGHT, WIDTH), dtype=np.uint8)
-    for layer, digits, start in zip(layers, (left, right), (column, column + draws.integers(3, 5, size=count)), strict=True):
+    for layer, scans, start in zip(layers, (left, right), (column, column + draws.integers(3, 5, size=count)), strict=True):
         row = draws.integers(0, HEIGHT - SIDE + 1, size=count)
         y, x = row[:, None, None] + np.arange(SIDE)[:, None], start[:, None, None] + np.arange(SIDE)
-        layer[np.arange(count)[:, None, None], y, x] = digits
+        layer[np.arange(count)[:, None, None], y, x] = scans
     return layers.max(axis=0), layers.min(axis=0).sum(axis=(1, 2), dtype=np.int64)
 
 
 @lru_cache(maxsize=1)
 def _load() -> Arrays:
     import numpy as np
+    from sklearn.datasets import load_digits
 
-    images, classes = scans()
-    left, right = pairs(len(images)).T
-    digits = images.astype(np.uint8)
-    canvas, hidden = overlay(digits[left], digits[right])
+    data = load_digits()
+    left, right = pairs(len(data.images)).T
+    scans = data.images.astype(np.uint8)
+    canvas, hidden = overlay(scans[left], scans[right])
+    classes = data.target.astype(np.int64)
     return Arrays(canvas[:, None], (classes[left], classes[right], hidden.astype(np.float32)[:, None]))
 
 

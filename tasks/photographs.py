@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import require
+from tasks.errors import TaskError, require
 from tasks.pixels import pixels
-from tasks.shipped import content
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +65,15 @@ def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def photograph(name: str) -> NDArray[np.uint8]:
     """sRGB ``[H, W, 3]``. PNG has one decoding; that of JPEG may differ by a level between versions of libjpeg, and fingerprints tell."""
-    path, found = content(name)
-    return pixels(found, "RGB", str(path))
+    package, _, inside = name.partition("/")
+    spec = find_spec(package)
+    assert spec is not None, "required by the caller"
+    assert spec.origin is not None, "a package with a file"
+    path = Path(spec.origin).parent / inside
+    try:
+        return pixels(path.read_bytes(), "RGB", str(path))
+    except OSError as error:
+        raise TaskError(f"photograph {path}: {error.strerror}; expected it in the installed {package} (reinstall it)") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torchmetrics.functional import mean_absolute_error, mean_squared_error
+from torchmetrics.functional.classification import binary_accuracy, binary_f1_score, multiclass_accuracy, multiclass_f1_score
 
 from tasks.base import Evaluation, Kind, Split, Task
 from tasks.gallery import Confusion, Panel, Picture, Scatter, in_rows
 from tasks.inmemory import Arrays, SupervisedProblem
 from tasks.memory import MemorySession, Rows
-from tasks.scores import accuracy, f1, mean_absolute_error, mean_squared_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,20 @@ def classification_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
 
 
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose likeliest class is the true one."""
+    if outputs.shape[1] > 1:
+        return multiclass_accuracy(outputs, labels, outputs.shape[1], average="micro", validate_args=False)
+    return binary_accuracy((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
+def f1(outputs: Tensor, labels: Tensor) -> Tensor:
+    """F1 of the second of two classes under one logit; its mean over the classes that occur for K logits."""
+    if outputs.shape[1] > 1:
+        return multiclass_f1_score(outputs, labels, outputs.shape[1], average="macro", validate_args=False)
+    return binary_f1_score((outputs[:, 0] > 0).long(), labels, validate_args=False)
+
+
 _LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {"classification": classification_loss, "regression": mse_loss}
 
 _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -35,7 +50,7 @@ _METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "f1": f1,
     "mae": mean_absolute_error,
     "mse": mean_squared_error,
-    "rmse": lambda outputs, labels: mean_squared_error(outputs, labels).sqrt(),
+    "rmse": lambda outputs, labels: mean_squared_error(outputs, labels, squared=False),
 }
 """From all outputs and targets of a split at once: no accumulator is left over from another split or an earlier model."""
 

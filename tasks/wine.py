@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from tasks.models import MultiTaskNet
 
 
-LABELS = [9, 10]
-"""Columns of the colour intensity and the hue."""
-
-
 class Wine(SupervisedProblem):
     """178 wines of three cultivars. The smallest real problem: it is noisy, and a run takes under a second."""
 
@@ -57,13 +53,14 @@ class Wine(SupervisedProblem):
 @lru_cache(maxsize=1)
 def _load() -> Arrays:
     import numpy as np
+    from sklearn.datasets import load_wine
 
-    from tasks.shipped import numbers
-
-    data = numbers("sklearn/datasets/data/wine_data.csv", skip=1)
-    measurements = data[:, :-1].astype(np.float32)
-    inputs = np.delete(measurements, LABELS, axis=1)
-    return Arrays(inputs, (data[:, -1].astype(np.int64), *(measurements[:, [column]] for column in LABELS)))
+    data = load_wine()
+    columns = list(data.feature_names)
+    labels = [columns.index("color_intensity"), columns.index("hue")]
+    measurements = data.data.astype(np.float32)
+    inputs = np.delete(measurements, labels, axis=1)
+    return Arrays(inputs, (data.target.astype(np.int64), *(measurements[:, [column]] for column in labels)))
 
 
 PROBLEMS = (Wine(),)

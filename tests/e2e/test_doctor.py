@@ -104,10 +104,10 @@ def test_a_library_that_does_not_load_and_one_that_is_slow_are_said(monkeypatch:
 
 def test_a_package_without_what_it_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("markdown-it-py", "scipy") else version(name))
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("lightning-utilities", "scipy") else version(name))
     wrong = {check.name: check for check in doctor._packages() if check.status == "problem"}
     assert wrong["scipy"].fix == "pip install scipy"
-    assert "needs markdown-it-py" in wrong["rich"].message
+    assert "needs lightning-utilities" in wrong["torchmetrics"].message
 
 
 def test_a_package_of_others_that_ends_the_program_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

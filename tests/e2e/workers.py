@@ -1,7 +1,8 @@
-"""What workers on small problems import; the fork server of a test session imports it once for all of them."""
+"""What workers on small problems import, seconds apiece; the fork server of a test session imports it once for all of them."""
+
+import sklearn.datasets
+import torchmetrics
 
 import benchmark.trial
-import tasks.models
-import tasks.supervised
 
-__all__ = ["benchmark", "tasks"]
+__all__ = ["benchmark", "sklearn", "torchmetrics"]
