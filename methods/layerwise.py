@@ -74,7 +74,7 @@ class BySamples:
         torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
         gramian += jacobian.products(seen.view(tasks, -1), flat)
-        bound.addcmul_(torch.linalg.vecdot(flat, flat), products.trace())
+        bound.addcmul_(torch.linalg.vector_norm(flat, dim=1).square_(), products.trace())
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Σ w_t times the gradients of weight ``[k, d]`` and bias ``[k]``."""

@@ -26,7 +26,7 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
     own projection.
     """
     cosines = Cosines.of(gramian, eps)
-    if cosines.singular and _is_zero(cosines):
+    if cosines.values is not None and _is_zero(cosines, cosines.values):
         return Projections(np.zeros_like(points), 0.0)
     stretched = points * cosines.norms
     lengths = stretched.max(axis=1, keepdims=True)
@@ -38,7 +38,7 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
     return Projections(shares * lengths / cosines.norms, found.residual)
 
 
-def _is_zero(cosines: Cosines) -> bool:
+def _is_zero(cosines: Cosines, values: Array) -> bool:
     """Whether the cone holds only what is orthogonal to all gradients.
 
     If Σ w_i u_i = 0, w > 0, for unit gradients u_i that span all, <u_i, x> >= 0 makes <u_i, x> = 0. Where the sum has length ε, a unit x
@@ -48,7 +48,6 @@ def _is_zero(cosines: Cosines) -> bool:
     if shares is None:
         return False
     (support,) = (shares > 0).nonzero()
-    values = np.linalg.eigvalsh(cosines.matrix)
     rank = int((values > 4 * cosines.noise).sum())
     if len(support) < rank:
         return False

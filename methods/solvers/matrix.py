@@ -19,13 +19,15 @@ class Cosines:
     """C = N⁻¹ G N⁻¹ ``[T, T]``, positive definite, and the norms n ``[T]``, all > 0.
 
     ``noise`` is the relative rounding of C and of products with it. Where C is ``singular`` to rounding, a quarter of that is added to
-    its diagonal; a negative eigenvalue says that the rounding is larger than the dtype of the gradients promises.
+    its diagonal; a negative eigenvalue says that the rounding is larger than the dtype of the gradients promises. ``values`` are its
+    eigenvalues, ascending, known where finding it to be singular took them.
     """
 
     matrix: Array
     norms: Array
     noise: float
     singular: bool
+    values: Array | None = None
 
     @classmethod
     def of(cls, gramian: Array, eps: float = EPS) -> Cosines:
@@ -37,9 +39,11 @@ class Cosines:
         shifted.flat[:: size + 1] -= REGULAR
         if dpotrf(shifted, overwrite_a=1)[1] == 0:
             return cls(matrix, norms, noise, False)
-        noise = max(noise, -8 * float(np.linalg.eigvalsh(matrix)[0]))
+        values = np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64)
+        noise = max(noise, -8 * float(values[0]))
         matrix.flat[:: size + 1] += noise / 4
-        return cls(matrix, norms, noise, True)
+        values += noise / 4
+        return cls(matrix, norms, noise, True, values)
 
     def rounding(self, shares: Array) -> Array:
         """What rounding leaves in C s, for shares s ``[..., T]``."""

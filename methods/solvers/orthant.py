@@ -120,9 +120,10 @@ def approached(matrix: Array, linear: Array) -> Array:
     inverse *= GAMMA * RHO
     inverse.flat[:: size + 1] -= GAMMA / 2
     v, face = np.zeros_like(linear), linear < 0
+    absolute, step = np.empty_like(v), np.empty_like(v)
     for _ in range(4):
         for _ in range(20):
-            step = np.abs(v) @ inverse
+            np.matmul(np.abs(v, out=absolute), inverse, out=step)
             v *= 1 - GAMMA / 2
             v += step
             v -= shift
