@@ -18,15 +18,14 @@ def group_means(values: Tensor, groups: int) -> Tensor:
     index, inverse, barred = _spans(count, values.device)
     ordered, order = values.double().sort(stable=True)
     least = ordered[0]
-    gaps = ordered - least
-    sums = pad(torch.stack([gaps, gaps.square()]).cumsum(1), (1, 0))
-    total, squares = (sums[:, None] - sums[:, :, None]).unbind()
-    # [i, j] is of a group of the sorted values i to j - 1: its mean, and its squared error
+    sums = pad((ordered - least).cumsum(0), (1, 0))
+    total = sums - sums[:, None]
+    # [i, j] is of a group of the sorted values i to j - 1: its mean, and by how much less its squared error is than its sum of squares
     means = total * inverse
-    cost = torch.addcmul(squares, total, means, value=-1.0) + barred
-    best, cuts = cost[0], []
+    gain = torch.addcmul(barred, total, means)
+    best, cuts = gain[0], []
     for _ in range(min(groups, count) - 1):
-        best, cut = (best[:, None] + cost).min(0)
+        best, cut = (best[:, None] + gain).max(0)
         cuts.append(cut)
     bounds = [index[-1]]
     for cut in reversed(cuts):  # from the right end back
@@ -39,7 +38,7 @@ def group_means(values: Tensor, groups: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _spans(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """0..T; 1 over the number of values from i to j - 1 (1 where there are none), and infinity where there are none ``[T + 1, T + 1]``."""
+    """0..T; 1 over the number of values from i to j - 1 (1 where there are none), and -infinity where there are none ``[T + 1, T + 1]``."""
     index = torch.arange(count + 1, device=device)
     size = index - index[:, None]
-    return index, size.clamp_min(1).double().reciprocal(), torch.where(size > 0, 0.0, torch.inf)
+    return index, size.clamp_min(1).double().reciprocal(), torch.where(size > 0, 0.0, -torch.inf).double()
