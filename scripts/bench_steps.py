@@ -28,6 +28,7 @@ import steps_report
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from steps_floors import Pair, Seconds, clocked, floors
 from steps_models import Cell, Session, contested
 from steps_report import Row
 
@@ -164,45 +165,6 @@ def torchjd(card: methods.Card, session: Session, optimizer: torch.optim.Optimiz
     return Entrant(card.name, "torchjd", step, session.cell.tasks)
 
 
-# -- the clock ---------------------------------------------------------------------------------------------------------------------------
-
-Seconds = tuple[float, float]
-"""CPU time of this process, wall time."""
-Pair = tuple[Seconds, Seconds]
-"""What a step took, and what it is compared with."""
-
-
-def clocked(act: Callable[[], object], count: int, device: str) -> Seconds:
-    """What one of ``count`` calls takes."""
-    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
-    synchronize()
-    cpu, wall = time.process_time(), time.perf_counter()
-    for _ in range(count):
-        act()
-    synchronize()
-    return (time.process_time() - cpu) / count, (time.perf_counter() - wall) / count
-
-
-def floor_of(session: Session, optimizer: torch.optim.Optimizer, count: int, device: str) -> Pair:
-    """(floor, one plain step), each by clock: forward, heads, trunk and optimizer timed on their own."""
-    batch, shared = session.batch(0), session.shared()
-    heads = [parameter for head in session.model.heads for parameter in head.parameters()]
-    parts: list[Seconds] = [clocked(lambda: session.losses(batch), count, device)]
-    losses, z = session.losses(batch)
-    dz, *of_heads = torch.autograd.grad(losses, [z, *heads], retain_graph=True)
-    parts.append(clocked(lambda: torch.autograd.grad(losses, [z, *heads], retain_graph=True), count, device))
-    gradients = torch.autograd.grad(z, shared, dz, retain_graph=True)
-    parts.append(clocked(lambda: torch.autograd.grad(z, shared, dz, retain_graph=True), count, device))
-    for parameter, gradient in zip([*shared, *heads], [*gradients, *of_heads], strict=True):
-        parameter.grad = gradient
-    parts.append(clocked(optimizer.step, count, device))
-    optimizer.zero_grad()
-    forward, head, trunk, step = parts
-    tasks = session.cell.tasks
-    sums = [[f + h + passes * t + o for f, h, t, o in zip(forward, head, trunk, step, strict=True)] for passes in (tasks, 1)]
-    return tuple(sums[0]), tuple(sums[1])  # type: ignore[return-value]
-
-
 # -- a cell ------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -235,12 +197,12 @@ class Meeting:
                 self.entrants.append(theirs)
         self.counts = {each: math.ceil(BLOCK / clocked(each.step, 1, device)[1]) for each in [self.equal, *self.entrants]}
 
-    def rounds(self, most: int, seconds: float) -> tuple[dict[Entrant, list[Pair]], list[Pair]]:
-        """(each entrant's blocks with what equal weights took around them, the floor with one plain step), a round at a time."""
+    def rounds(self, most: int, seconds: float) -> tuple[dict[Entrant, list[Pair]], list[dict[str, Pair]]]:
+        """(each entrant's blocks with what equal weights took around them, the floors with one plain step), a round at a time."""
         began, generator = time.perf_counter(), random.Random(0)
         taken: dict[Entrant, list[Pair]] = {entrant: [] for entrant in self.entrants}
-        floors: list[Pair] = []
-        while len(floors) < most and (len(floors) < LEAST_ROUNDS or time.perf_counter() - began < seconds):
+        found: list[dict[str, Pair]] = []
+        while len(found) < most and (len(found) < LEAST_ROUNDS or time.perf_counter() - began < seconds):
             self.session.model.load_state_dict(self.initial)
             order = generator.sample(self.entrants, len(self.entrants))
             gc.collect()
@@ -251,10 +213,10 @@ class Meeting:
                     own, after = self._block(entrant), self._block(self.equal)
                     taken[entrant].append((own, tuple((b + a) / 2 for b, a in zip(before, after, strict=True))))
                     before = after
-                floors.append(floor_of(self.session, self.optimizer, self.counts[self.equal], self.device))
+                found.append(floors(self.session, self.optimizer, self.counts[self.equal], self.device))
             finally:
                 gc.enable()
-        return taken, floors
+        return taken, found
 
     def _block(self, entrant: Entrant) -> Seconds:
         """A block of steps; before short ones half as many again, untimed, which bring code and data back into the cache."""
@@ -264,14 +226,17 @@ class Meeting:
         return clocked(entrant.step, count, self.device)
 
 
-def rows_of(meeting: Meeting, taken: dict[Entrant, list[Pair]], floors: list[Pair]) -> list[Row]:
+def rows_of(meeting: Meeting, taken: dict[Entrant, list[Pair]], rounds: list[dict[str, Pair]]) -> list[Row]:
     """A row by entrant and clock."""
     clocks = ("wall",) if meeting.device == "cuda" else ("cpu", "wall")
-    everybody = [(Entrant("floor", "floor", lambda: None, meeting.cell.tasks), floors), *taken.items()]
+    least = {name: [each[name] for each in rounds] for name in rounds[0]}
+    passes = {"floor, two forwards": 1}
+    bare = [(Entrant(name, "floor", lambda: None, passes.get(name, meeting.cell.tasks)), pairs) for name, pairs in least.items()]
+    everybody = [*bare, *taken.items()]
     rows = []
     for clock in clocks:
         index = ("cpu", "wall").index(clock)
-        floor = statistics.median(own[index] / one[index] for own, one in floors)
+        floor = statistics.median(own[index] / one[index] for own, one in least["floor"])
         for entrant, pairs in everybody:
             limit = entrant.target(floor)
             ratios = [own[index] / one[index] for own, one in pairs]
@@ -317,7 +282,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="two minutes: the mlp with T=3 and 10")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
-    parser.add_argument("--resume", action="store_true", help="keep the cells that the CSV already has")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="keep the cells that the CSV already has")
+    earlier.add_argument("--again", action="store_true", help="keep the rows that the CSV already has, but for those that are measured")
     parser.add_argument("--no-torchjd", dest="torchjd", action="store_false")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     found = parser.parse_args(given)
@@ -347,8 +314,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print("torchjd is not installed (extra `bench`): its columns are left out")
         given.torchjd = False
     given.out.mkdir(parents=True, exist_ok=True)
-    rows = steps_report.read(given.out) if given.resume else []
-    kept = {row.cell for row in rows}
+    rows = steps_report.read(given.out) if given.resume or given.again else []
+    kept = {row.cell for row in rows} if given.resume else set()
     todo = [cell for cell in cells(given) if cell not in kept]
     began = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
@@ -357,13 +324,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         for done, each in enumerate(todo):
             progress.update(bar, description=str(each))
             meeting = Meeting(each, given.methods, given.device, given.torchjd, console.print)
-            taken, floors = meeting.rounds(given.rounds, given.seconds)
-            rows += rows_of(meeting, taken, floors)
+            taken, rounds = meeting.rounds(given.rounds, given.seconds)
+            found = rows_of(meeting, taken, rounds)
+            replaced = {row.what for row in found}
+            rows = [*(row for row in rows if row.what not in replaced), *found]
             steps_report.write(given.out, rows)
             elapsed = time.perf_counter() - began
             left = elapsed / (done + 1) * (len(todo) - done - 1)
             progress.update(bar, advance=1)
-            console.print(f"{each}: {len(floors)} rounds; {elapsed:.0f} s, ETA {left:.0f} s", highlight=False)
+            console.print(f"{each}: {len(rounds)} rounds; {elapsed:.0f} s, ETA {left:.0f} s", highlight=False)
     missed = [row for row in rows if row.missed and row.clock == rows[0].clock]
     console.print(f"{given.out}: {len(rows)} rows, {len(missed)} above their limit", highlight=False)
 

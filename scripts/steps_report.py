@@ -44,6 +44,11 @@ class Row:
         return Cell(self.model, self.batch, self.tasks)
 
     @property
+    def what(self) -> tuple[object, ...]:
+        """What no two rows of a file have in common."""
+        return self.cell, self.method, self.implementation, self.clock
+
+    @property
     def missed(self) -> bool:
         return self.target is not None and self.ratio > self.target
 
@@ -63,9 +68,15 @@ INTRODUCTION = """# What a step costs
 Written by `scripts/bench_steps`. One training step over one under equal weights (`equal`): same model, batch and optimizer (fused Adam),
 each block of steps between two blocks of `equal`, in one process on one thread. A cell is the median ratio over the rounds with its
 quartiles; where the median is above what the script allows the limit stands behind it, in bold where the lower quartile is above it too.
-`equal` against itself shows what the measurement adds. `floor`: forward, heads and optimizer once and the trunk backwards T times, each
-timed on its own; `plain loop`: `sum(losses).backward()` and `optimizer.step()`, without a library. `passes`: backward passes through the
-trunk in a step, for each T.
+`equal` against itself shows what the measurement adds. `plain loop`: `sum(losses).backward()` and `optimizer.step()`, without a library.
+`passes`: backward passes through the trunk in a step, for each T. The floors are sums of parts that are timed on their own, over the sum
+for a plain step. `floor`: forward, heads and optimizer once and the trunk backwards T times; `floor, two forwards`: a plain step and a
+second forward pass, which FAMO needs; `floor, by layers`: forward, heads and optimizer, and the bare products of a Gramian taken layer by
+layer, without what it costs to find the layers in the graph and to solve for the weights. Methods that only work on T numbers cost what
+some tens of operators cost that each take 3 to 8 µs whatever T is: `go4align` needs 40 of them, `ldc_mtl` 30, which is above 5 % of a
+step of a millisecond or two. So it is with `gradnorm` at T=3 and batch 32: of some 0.4 ms beside a plain step, repeated alone, a fifth
+is the graph taken apart, a fifth are the signals of one layer and their products, and the rest small operators; inside a step, whose
+memory fills the caches, all of it takes twice as long.
 """
 
 

@@ -13,6 +13,8 @@ import pytest
 import methods
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+FLOORS = ("floor", "floor, two forwards", "floor, by layers")
+OURS = (("famo", "lossbench"), ("mgda", "lossbench"))
 
 
 @pytest.fixture
@@ -29,22 +31,37 @@ def test_a_tiny_cell_end_to_end(bench: ModuleType, tmp_path: Path) -> None:
     assert [(row["method"], row["implementation"], row["clock"]) for row in rows] == [
         (method, implementation, clock)
         for clock in ("cpu", "wall")
-        for method, implementation in (("floor", "floor"), ("plain loop", "plain"), ("famo", "lossbench"), ("mgda", "lossbench"))
+        for method, implementation in (*((floor, "floor") for floor in FLOORS), ("plain loop", "plain"), *OURS)
     ]
     for row in rows:
         assert (row["model"], row["batch"], row["tasks"], row["n"]) == ("mlp", "4", "2", "2")
         assert 0 < float(row["q25"]) <= float(row["ratio"]) <= float(row["q75"]) < math.inf
         assert float(row["ms"]) > 0
-    assert {row["method"]: row["backward_passes"] for row in rows} == {"floor": "2", "plain loop": "1", "famo": "1", "mgda": "2"}
+    assert {row["method"]: row["backward_passes"] for row in rows} == {
+        "floor": "2",
+        "floor, two forwards": "1",
+        "floor, by layers": "2",
+        "plain loop": "1",
+        "famo": "1",
+        "mgda": "2",
+    }
     assert {row["target"] for row in rows if row["method"] == "famo"} == {str(bench.REFORWARD)}
     text = (tmp_path / "steps.md").read_text(encoding="utf-8")
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in table] == ["method", "---", "floor", "plain loop", "famo", "mgda"]
+    assert [line.split("|")[1].strip() for line in table] == ["method", "---", *FLOORS, "plain loop", "famo", "mgda"]
     assert {line.count("|") for line in table} == {4}
 
     before = (tmp_path / "steps.csv").read_bytes()
     bench.main([*tiny, "--methods", "mgda", "--resume"])
     assert (tmp_path / "steps.csv").read_bytes() == before
+
+    bench.main([*tiny, "--methods", "mgda", "--again"])
+    with (tmp_path / "steps.csv").open(encoding="utf-8") as file:
+        again = list(csv.DictReader(file))
+    assert sorted((row["method"], row["clock"]) for row in again) == sorted((row["method"], row["clock"]) for row in rows)
+    (kept,), (new,) = ([row for row in again if (row["method"], row["clock"]) == (name, "cpu")] for name in ("famo", "mgda"))
+    assert kept in rows
+    assert new not in rows
 
 
 def test_the_conv_net_is_as_large_as_it_says(bench: ModuleType) -> None:
