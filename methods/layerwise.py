@@ -145,8 +145,9 @@ class Layerwise:
                     targets[target].add_(signal, alpha=factor)
                 else:
                     targets[target] = signal * factor
-        edges: list[Any] = [GradientEdge(*target) for target in targets]
-        torch.autograd.backward(edges, list(targets.values()))
+        if targets:
+            edges: list[Any] = [GradientEdge(*target) for target in targets]
+            torch.autograd.backward(edges, list(targets.values()))
 
     def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
         """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
@@ -164,7 +165,7 @@ class Layerwise:
         targets = list(dict.fromkeys(target for task in sent for target in task))
         blank = {target: next(task[target] for task in sent if target in task).new_zeros(()) for target in targets}
         sizes = {target: next(task[target] for task in sent if target in task).shape for target in targets}
-        at_once = self._at_once()
+        at_once = 1 if retain else self._at_once()  # the few functions above one layer are not worth what batching them costs
         inputs: list[Any] = [*(GradientEdge(layer.node, 0) for layer in self.plan.layers), *self.others]
         for first in range(0, self.tasks, at_once):
             last = min(first + at_once, self.tasks)
