@@ -115,6 +115,7 @@ class Layerwise:
         ]
         self.others = [wanted[i] for i in plan.others]
         self.rows = jacobian.Rows(self.others, tasks) if self.others else None
+        self.like = self.parts[0].layer.inputs if self.parts else self.others[0].detach()
 
     def backward(self, roots: Sequence[Root], seeds: Sequence[float], followed: bool = False) -> None:
         """One pass of seed_t L_t through the heads, and the T passes from there down to the layers. No ``.grad`` is touched.
@@ -136,7 +137,7 @@ class Layerwise:
         jacobian.accumulate_all(self.plan.anatomy.heads, self.of_heads, factors and [factors[task] for task in owners])
 
     def follow(self, factors: Sequence[float]) -> None:
-        """All leaves, heads and trunk, accumulate Σ factor_t seed_t ∇L_t, by one more pass through the trunk alone."""
+        """All leaves, heads and trunk, accumulate Σ factor_t seed_t ∇L_t, by one more pass through the trunk, for what is not held."""
         self.deposit_heads(factors)
         targets: dict[tuple[Node, int], Tensor] = {}
         for factor, of_task in zip(factors, self.sent, strict=True):
@@ -145,9 +146,13 @@ class Layerwise:
                     targets[target].add_(signal, alpha=factor)
                 else:
                     targets[target] = signal * factor
-        if targets:
+        held = {id(parameter) for parameter in self.wanted}
+        below = [leaf for node in self.plan.anatomy.trunk if (leaf := graph.variable(node)) is not None and id(leaf) not in held]
+        if targets and below:
             edges: list[Any] = [GradientEdge(*target) for target in targets]
-            torch.autograd.backward(edges, list(targets.values()))
+            torch.autograd.backward(edges, list(targets.values()), inputs=below)
+        for index, piece in self.combine(torch.tensor(factors, dtype=torch.float64)):
+            jacobian.accumulate(self.wanted[index], piece)
 
     def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
         """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
@@ -216,7 +221,7 @@ class Layerwise:
 
     def gramian(self) -> tuple[Tensor, Tensor]:
         """G ``[T, T]``, and for each task what the rounding of its G_tt is relative to, beside G_tt itself, ``[T]``."""
-        like = self.parts[0].layer.inputs if self.parts else self.others[0].detach()
+        like = self.like
         gramian, bound = like.new_zeros(self.tasks, self.tasks), like.new_zeros(self.tasks)
         with jacobian.exact_matmul():
             for part in self.parts:
@@ -236,7 +241,7 @@ class Layerwise:
     def combine(self, weights: Tensor) -> Iterator[tuple[int, Tensor]]:
         """(index, Σ w_t g_t) for every shared parameter that a loss reaches, in its shape and strides."""
         with jacobian.exact_matmul():
-            weights = weights.to(self.parts[0].layer.inputs, non_blocking=True)
+            weights = weights.to(self.like, non_blocking=True)
             for part in self.parts:
                 weight, bias = part.combine(weights)
                 yield part.layer.weight, self._shaped(weight, part.layer.weight)

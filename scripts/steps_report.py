@@ -74,9 +74,9 @@ for a plain step. `floor`: forward, heads and optimizer once and the trunk backw
 second forward pass, which FAMO needs; `floor, by layers`: forward, heads and optimizer, and the bare products of a Gramian taken layer by
 layer, without what it costs to find the layers in the graph and to solve for the weights. Methods that only work on T numbers cost what
 some tens of operators cost that each take 3 to 8 µs whatever T is: `go4align` needs 40 of them, `ldc_mtl` 30, which is above 5 % of a
-step of a millisecond or two. So it is with `gradnorm` at T=3 and batch 32: of some 0.4 ms beside a plain step, repeated alone, 0.07
-are the graph taken apart, 0.12 the signals of one layer and their products, and the rest small operators; inside a step, whose memory
-fills the caches, all of it takes twice as long.
+step of a millisecond or two. So it is with `gradnorm` at T=3 and batch 32: T short backward passes through head and last layer, the
+products of what they give, and a second pass through the heads; to pass these once is no faster there, as it costs 0.4 ms to take the
+graph apart and to work on its pieces.
 """
 
 

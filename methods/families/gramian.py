@@ -130,8 +130,9 @@ class GramianMethod(GradientMethod):
         named = given.last_layer is not None
         shared = [] if named and given.shared is None else self._shared(given.shared)
         layer = self._shared(given.last_layer, "last_layer") if named else last_matrix(shared)
-        plan = layers.plan_of(layer, roots, shared) if self.path != "rows" and self._free(given) else None
+        plan = layers.plan_of(layer, roots, shared, self.path == "layers") if self.path != "rows" and self._free(given) else None
         if plan is None:
+            self._may_walk()
             rows = self._buffer(layer)
             jacobian.gradient_rows(roots, layer, rows)
             weights = self._solve(self._host(rows.gramian(), values), [1.0] * self.num_tasks)
@@ -144,6 +145,14 @@ class GramianMethod(GradientMethod):
         gradients.follow([weight * priority for weight, priority in zip(weights.tolist(), self._seeds(1.0), strict=True)])
         self._took(f"last, {plan.summary}", 1)
         return weights
+
+    def _may_walk(self) -> None:
+        """Refuses to go task by task where ``path`` says otherwise."""
+        if self.path == "layers":
+            raise MethodError(
+                f"{self.card.name}: path is 'layers', but these losses cannot be taken so; expected two tasks or more with gradients and "
+                "priorities, linear layers of one dtype that the trunk alone uses, no hooks and no checkpoints: path='auto' decides"
+            )
 
     def _free(self, given: Given) -> bool:
         """Whether nobody listens to what comes back at the representation."""
@@ -164,11 +173,7 @@ class GramianMethod(GradientMethod):
         plan = layers.plan(roots, shared, self.path == "layers") if taken_apart else None
         if plan is not None:
             return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
-        if self.path == "layers":
-            raise MethodError(
-                f"{self.card.name}: path is 'layers', but these losses cannot be taken so; expected two tasks or more with gradients and "
-                "priorities, linear layers of one dtype that the trunk alone uses, no hooks and no checkpoints: path='auto' decides"
-            )
+        self._may_walk()
         rows = self._buffer(shared)
         reached = self._reached(jacobian.backward_rows(roots, seeds, shared, rows, unseeded=scaler))
         self._took("rows", self.num_tasks)

@@ -416,7 +416,8 @@ def test_path_and_every_are_for_gramian_methods() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"priority": [1.0, 5.0, 0.0]}, {"scale": "mean"}])
 @pytest.mark.parametrize("kind", TRUNKS)
-def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: dict[str, Any]) -> None:
+def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "FEW", 0)
     found, traces = [], []
     for path in ("auto", "rows"):
         model = build(kind)
@@ -435,7 +436,8 @@ def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: 
 
 
 @pytest.mark.parametrize("kind", ENTANGLED)
-def test_where_heads_and_trunk_are_entangled_the_last_layer_is_walked_to_task_by_task(kind: str) -> None:
+def test_where_heads_and_trunk_are_entangled_the_last_layer_is_walked_to_task_by_task(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "FEW", 0)
     found = []
     for path in ("auto", "rows"):
         model = build("linear")
@@ -444,9 +446,17 @@ def test_where_heads_and_trunk_are_entangled_the_last_layer_is_walked_to_task_by
         found.append(nets.grads(model.parameters()))
         assert balancer.paths == {"last": 1}
     assert torch.equal(found[0], found[1])
+    with pytest.raises(methods.MethodError, match="path is 'layers', but these losses cannot be taken so"):
+        methods.create("gradnorm", 3, path="layers").backward(entangled(kind)(build("linear")), shared=model.shared())
 
 
-def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone() -> None:
+def test_a_few_tasks_pass_their_heads_twice_for_the_last_layer() -> None:
+    for tasks, way in ((layers.FEW, "last"), (layers.FEW + 1, "last, layers: 0 by samples, 1 by rows, 0 other parameters")):
+        assert update(build("linear", tasks), "auto", "gradnorm")[1].paths == {way: 1}
+
+
+def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "FEW", 0)
     found = []
     for scale in (1.0, 1024.0):
         model = build("linear")
@@ -460,7 +470,8 @@ def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone() -> None:
     assert linear.close(found[0][1], found[1][1], 1e-12)
 
 
-def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_layer() -> None:
+def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "FEW", 0)
     found = []
     for path in ("auto", "rows"):
         with torch.random.fork_rng(devices=[]):
