@@ -116,11 +116,12 @@ def plan_of(
     """The same for a Gramian of some of the trunk's parameters alone, whose indices are theirs among ``wanted``.
 
     It spares a second pass through the heads for the update, which for a :data:`FEW` tasks costs no more than to take the graph apart.
+    Where a layer is cheaper by its rows than by its samples, these are cheapest task by task, each while it is in the caches.
     """
     if len(roots) <= FEW and not forced:
         return None
     found = _planned(roots, wanted, list(dict.fromkeys((*shared, *wanted))), forced)
-    return found[0] if found is not None and (found[0].layers or found[0].others) else None
+    return found[0] if found is not None and (found[1] > 0 or (forced and found[0].layers)) else None
 
 
 def _planned(

@@ -36,6 +36,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self.kept: dict[object, Tensor] = {}
+        self.rows: jacobian.Rows | None = None
 
     def get(self, key: object, shape: Sequence[int], like: Tensor) -> Tensor:
         size = math.prod(shape)
@@ -43,6 +44,12 @@ class Scratch:
         if kept is None or len(kept) < size or (kept.dtype, kept.device) != (like.dtype, like.device):
             kept = self.kept[key] = torch.empty(size, dtype=like.dtype, device=like.device)
         return kept[:size].view(*shape)
+
+    def rows_of(self, tensors: Sequence[Tensor], num_rows: int) -> jacobian.Rows:
+        """Rows of J, with what was last written to them."""
+        if self.rows is None or self.rows.key != jacobian.layout(tensors, num_rows):
+            self.rows = jacobian.Rows(tensors, num_rows)
+        return self.rows
 
 
 def memory(layer: Layer, tasks: int, scratch: Scratch) -> Tensor:
@@ -114,7 +121,7 @@ class Layerwise:
             (BySamples if layer.kind == "samples" else ByRows)(layer, tasks, scratch) for layer in plan.layers
         ]
         self.others = [wanted[i] for i in plan.others]
-        self.rows = jacobian.Rows(self.others, tasks) if self.others else None
+        self.rows = scratch.rows_of(self.others, tasks) if self.others else None
         self.like = self.parts[0].layer.inputs if self.parts else self.others[0].detach()
 
     def backward(self, roots: Sequence[Root], seeds: Sequence[float], followed: bool = False) -> None:

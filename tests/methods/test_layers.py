@@ -416,10 +416,9 @@ def test_path_and_every_are_for_gramian_methods() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"priority": [1.0, 5.0, 0.0]}, {"scale": "mean"}])
 @pytest.mark.parametrize("kind", TRUNKS)
-def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "FEW", 0)
+def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: dict[str, Any]) -> None:
     found, traces = [], []
-    for path in ("auto", "rows"):
+    for path in ("layers", "rows"):
         model = build(kind)
         balancer = methods.create("gradnorm", 3, path=path, lr=0.5, **options)
         for _ in range(3):
@@ -429,7 +428,7 @@ def test_the_last_layer_is_looked_at_on_the_way_of_one_pass(kind: str, options: 
         found.append(nets.grads(model.parameters()))
         traces.append(step.weights)
         (way,) = balancer.paths
-        assert way.startswith("last, layers: " if path == "auto" else "last")
+        assert way.startswith("last, layers: " if path == "layers" else "last")
     assert not linear.close(traces[0], torch.ones(3), 1e-3)
     assert linear.close(traces[0], traces[1], 1e-9)
     assert linear.close(found[0], found[1], 1e-9)
@@ -451,16 +450,17 @@ def test_where_heads_and_trunk_are_entangled_the_last_layer_is_walked_to_task_by
 
 
 def test_a_few_tasks_pass_their_heads_twice_for_the_last_layer() -> None:
-    for tasks, way in ((layers.FEW, "last"), (layers.FEW + 1, "last, layers: 0 by samples, 1 by rows, 0 other parameters")):
-        assert update(build("linear", tasks), "auto", "gradnorm")[1].paths == {way: 1}
+    once = "last, layers: 1 by samples, 0 by rows, 0 other parameters"
+    for tasks, samples, way in ((layers.FEW, 2, "last"), (layers.FEW + 1, 2, once), (layers.FEW + 1, 7, "last")):
+        model = build("linear", tasks)
+        assert update(Model(model.trunk, model.heads, model.x[:samples]), "auto", "gradnorm")[1].paths == {way: 1}
 
 
-def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "FEW", 0)
+def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone() -> None:
     found = []
     for scale in (1.0, 1024.0):
         model = build("linear")
-        balancer = methods.create("gradnorm", 3)
+        balancer = methods.create("gradnorm", 3, path="layers")
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
         scaler.scale(torch.ones(()))
         balancer.backward(model.losses(), shared=model.shared(), grad_scaler=scaler)
@@ -470,10 +470,9 @@ def test_a_scaled_loss_leaves_the_weights_of_the_last_layer_alone(monkeypatch: p
     assert linear.close(found[0][1], found[1][1], 1e-12)
 
 
-def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "FEW", 0)
+def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_layer() -> None:
     found = []
-    for path in ("auto", "rows"):
+    for path in ("layers", "rows"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             trunk, x = Scales().double(), torch.randn(7, 5, dtype=torch.float64)
@@ -482,5 +481,5 @@ def test_heads_that_read_the_trunk_in_several_places_pass_it_once_for_the_last_l
             balancer.backward([loss + 1 for loss in trunk(x)], shared=trunk)
         found.append(nets.grads(list(trunk.parameters())))
         (way,) = balancer.paths
-        assert way.startswith("last, layers: " if path == "auto" else "last")
+        assert way.startswith("last, layers: " if path == "layers" else "last")
     assert linear.close(found[0], found[1], 1e-10)
