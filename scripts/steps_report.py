@@ -69,7 +69,8 @@ Written by `scripts/bench_steps`. One training step over one under equal weights
 each block of steps between two blocks of `equal`, in one process on one thread. A cell is the median ratio over the rounds with its
 quartiles; where the median is above what the script allows the limit stands behind it, in bold where the lower quartile is above it too.
 `equal` against itself shows what the measurement adds. `plain loop`: `sum(losses).backward()` and `optimizer.step()`, without a library.
-`passes`: backward passes through the trunk in a step, for each T. The floors are sums of parts that are timed on their own, over the sum
+`passes`: backward passes through the trunk in a step, for each T. The CSV has the rounds and the date of each row, which may have been
+measured again later than its cell (`--again`). The floors are sums of parts that are timed on their own, over the sum
 for a plain step. `floor`: forward, heads and optimizer once and the trunk backwards T times; `floor, two forwards`: a plain step and a
 second forward pass, which FAMO needs; `floor, by layers`: forward, heads and optimizer, and the bare products of a Gramian taken layer by
 layer, without what it costs to find the layers in the graph and to solve for the weights. Methods that only work on T numbers cost what
