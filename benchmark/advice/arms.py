@@ -11,24 +11,27 @@ from benchmark.advice.verdict import changes
 from benchmark.errors import UsageError
 from benchmark.records import FINISHED, RunRecord
 
+STEP = 3.0
+"""From one learning rate to the next."""
+
 
 @dataclass(frozen=True)
 class Arm:
-    """A method, and its learning rate in units of the problem's own, ``base``."""
+    """A method, and its learning rate: the problem's own, ``base``, times a power of ``STEP``."""
 
     method: str
-    factor: float
+    power: int
     base: float
 
     @property
     def rate(self) -> float:
         """To three digits, which is how it is printed."""
-        return self.base if self.factor == 1.0 else float(f"{self.factor * self.base:.3g}")
+        return float(f"{self.base * STEP**self.power:.3g}") if self.power else self.base
 
     @property
     def entrant(self) -> plan.Entrant:
         """At the problem's own rate nothing is pinned."""
-        pinned = () if self.factor == 1.0 else (("learning_rate", self.rate),)
+        pinned = (("learning_rate", self.rate),) if self.power else ()
         return plan.Entrant(methods.card(self.method), pinned)
 
     @property
@@ -44,9 +47,9 @@ def entrants_of(arms: Sequence[Arm]) -> tuple[plan.Entrant, ...]:
     return tuple(arm.entrant for arm in arms)
 
 
-def tried_at(names: Sequence[str], factors: Sequence[float], base: float) -> list[Arm]:
-    """Every method at every rate."""
-    return [Arm(name, factor, base) for factor in factors for name in names]
+def around(centres: Mapping[str, int], powers: Sequence[int], base: float) -> list[Arm]:
+    """Every method at so many rates around its own power of ``STEP``."""
+    return [Arm(name, centre + power, base) for power in powers for name, centre in centres.items()]
 
 
 def best_arms(runs: Mapping[Arm, Mapping[int, Sequence[RunRecord]]], reference: str, seeds: Sequence[int]) -> dict[str, tuple[float, Arm]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ import msgspec
 import tasks
 from benchmark import plan, study
 from benchmark.advice import plans, rungs
-from benchmark.advice.arms import Arm, Results, best_arms, entrants_of, tried_at
+from benchmark.advice.arms import STEP, Arm, Results, around, best_arms, entrants_of
 from benchmark.advice.clock import Clock
-from benchmark.advice.rungs import RATES, Cost, Rung
+from benchmark.advice.rungs import LOOKS, RATES, Cost, Rung
 from benchmark.advice.verdict import Verdict, judge
 from benchmark.errors import UsageError
 from benchmark.executors import Executor
@@ -58,8 +57,8 @@ class Found:
     """The problem's own."""
     rates: dict[str, float]
     """Learning rate of every method on the last rung."""
-    tried: tuple[float, ...]
-    """Learning rates among which those were found; the problem's own alone where there was no time for others."""
+    tried: dict[str, tuple[float, ...]]
+    """All at which each of those was tried; the problem's own alone where there was no time for others."""
     seconds: float
 
 
@@ -117,7 +116,7 @@ def climb(asked: Asked, store: Store, pool: Executor, watchers: Sequence[study.W
     clock = Clock(asked.jobs)
     run = _Runner(asked, card, fingerprint, store, pool, [*watchers, clock])
     base = card.learning_rate
-    everyone = tried_at(list(dict.fromkeys((REFERENCE, *asked.methods))), RATES[:1], base)
+    everyone = around(dict.fromkeys((REFERENCE, *asked.methods), 0), RATES[:1], base)
     measured = {arm.method: records for arm, records in run("measuring", everyone, min(PROBE_STEPS, card.steps), PROBE_SEED).items()}
     waited = time.monotonic() - began
     left_out = {name: why for name, records in measured.items() if (why := _why(records))}
@@ -129,18 +128,21 @@ def climb(asked: Asked, store: Store, pool: Executor, watchers: Sequence[study.W
         raise UsageError(f"no method but {REFERENCE} could be trained on {asked.problem}: {why}")
     made = plans.kept(store.root, _key(asked, card, fingerprint))
     if made is None:
-        around = clock.around()
-        costs = {name: _cost(measured[name], around) for name in names}
+        beside = clock.around()
+        costs = {name: _cost(measured[name], beside) for name in names}
         made = rungs.plan(costs, [REFERENCE], asked.seconds - waited, asked.jobs, card.steps)
         plans.keep(store.root, _key(asked, card, fingerprint), made)
     say("; ".join(words_of(rung) for rung in made) + f" are planned for {len(names)} methods")
 
     climbed: list[tuple[int, Rung]] = []
-    entered, rates = list(names), dict.fromkeys(names, 1.0)
+    entered, centres = list(names), dict.fromkeys(names, 0)
+    tried: dict[str, set[float]] = {name: set() for name in names}
     for number, rung in enumerate(made, 1):
         is_last = rung is made[-1]
         until = began + asked.seconds * (1.0 if is_last else number / len(made))  # a slow rung must not take the time of the next
-        arms = [Arm(name, rates[name], base) for name in names] if is_last else tried_at(names, RATES[: rung.rates], base)
+        arms = around(centres, RATES[: rung.rates], base)
+        for arm in arms:
+            tried[arm.method].add(arm.rate)
         runs: Results = {arm: {} for arm in arms}
         done: list[int] = []
         for seed in rung.seeds:
@@ -155,12 +157,12 @@ def climb(asked: Asked, store: Store, pool: Executor, watchers: Sequence[study.W
             best = best_arms(runs, REFERENCE, done)
             order = sorted((name for name in names if name != REFERENCE), key=lambda name: best[name][0])
             names = [REFERENCE, *order[: rung.keep]]
-            rates = {name: best[name][1].factor for name in names}
+            centres = {name: best[name][1].power for name in names}
     verdict = judge({arm.method: records for arm, records in runs.items()}, REFERENCE, done)
     dropped = tuple(name for name in entered if name not in names)
-    tried = tuple(sorted(Arm("", factor, base).rate for factor in RATES[: max(rung.rates for rung in made)]))
     chosen = {arm.method: arm.rate for arm in arms}
-    return Found(verdict, tuple(climbed), left_out, dropped, base, chosen, tried, time.monotonic() - began)
+    among = {name: tuple(sorted(tried[name])) for name in names}
+    return Found(verdict, tuple(climbed), left_out, dropped, base, chosen, among, time.monotonic() - began)
 
 
 def words_of(rung: Rung) -> str:
@@ -190,5 +192,5 @@ def _cost(records: Sequence[RunRecord], around: float) -> Cost:
 
 def _key(asked: Asked, card: tasks.ProblemCard, fingerprint: str) -> str:
     parts = [asked.problem, card.version, fingerprint, *sorted(asked.methods), asked.seconds, asked.jobs, asked.device]
-    parts += [card.learning_rate, card.steps, math.prod(RATES)]
+    parts += [card.learning_rate, card.steps, STEP, *RATES, LOOKS]
     return hashlib.blake2b(repr(parts).encode(), digest_size=10).hexdigest()

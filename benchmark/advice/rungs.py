@@ -2,7 +2,8 @@
 
 Successive halving (Jamieson & Talwalkar 2016) with a factor of 3. No seed is on two rungs, so what the last one says of a method owes
 nothing to the luck that brought it there. Methods differ in the length of their steps, which is a learning rate in disguise: on every rung
-but the last each is tried at all of ``RATES``, equal weights like the others, and on the last at the one that was best for it.
+but the last each is tried at three rates around the one that was best for it on the rung before, equal weights like the others, and on the
+last at the best of those. Short runs like higher rates than long ones, so the rung before the last has runs as long as that.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from benchmark.errors import UsageError
 FACTOR = 3
 FINALISTS = 6
 """Methods on the last rung beside equal weights, which are on all of them."""
-RATES = (1.0, 1 / 3, 3.0)
-"""Learning rates that are tried, in units of the problem's own, which comes first: it wins ties."""
+RATES = (0, -1, 1)
+"""Learning rates that are tried on a rung, as powers of ``arms.STEP`` from the best so far, which comes first: it wins ties."""
+LOOKS = 2
+"""Rungs at least that try several rates."""
 SEEDS = {1: (2, 3, 10), len(RATES): (1, 2, 10)}
 """By the number of rates: on the first rung, on those between, and on the last, where time decides; at least FEWEST there."""
 FEWEST = 5
@@ -118,15 +121,18 @@ def _rungs(methods: int, steps: int, seeds: int, rates: int) -> tuple[Rung, ...]
     counts = [methods]
     while counts[-1] > FINALISTS:
         counts.append(max(FINALISTS, math.ceil(counts[-1] / FACTOR)) if counts[-1] > FINALISTS * 2 else FINALISTS)
-    if rates > 1 and len(counts) == 1:
-        counts.append(methods)  # nobody has to go, but each needs its rate
+    lengths = [max(1, round(steps / FACTOR**left)) for left in reversed(range(len(counts)))]
+    if rates > 1:
+        looks = max(1, LOOKS - len(counts) + 1)  # nobody has to go, but each needs its rate
+        counts += [counts[-1]] * looks
+        lengths = [*(max(1, round(steps / FACTOR**left)) for left in reversed(range(1, looks))), *lengths, steps]
     found: list[Rung] = []
     for place in range(len(counts)):
         left = len(counts) - 1 - place
         number = seeds if not left else SEEDS[rates][0] if place == 0 and left > 1 else SEEDS[rates][1]
         first = 1000 * (place + 1)
         keep = counts[place + 1] if left else 0
-        found.append(Rung(max(1, round(steps / FACTOR**left)), tuple(range(first, first + number)), keep, rates if left else 1))
+        found.append(Rung(lengths[place], tuple(range(first, first + number)), keep, rates if left else 1))
     return tuple(found)
 
 

@@ -51,14 +51,14 @@ def _doubts(found: Found) -> list[str]:
     if found.verdict.falling > STILL_FALLING:
         falling = f"losses still fell by {found.verdict.falling:.0f} % in the last third of the runs"
         doubts.append(f"{falling}, and the order may change in longer ones: give more --time")
-    if len(found.tried) == 1:
+    among, rate = found.tried[found.verdict.use], found.rates[found.verdict.use]
+    if len(among) == 1:
         doubts.append(f"all ran at your learning rate, {found.learning_rate:g}, as there was no time to try others: give more --time")
     else:
         longest = max(rung.steps for _, rung in found.climbed if rung.rates > 1)
-        rates = ", ".join(f"{rate:g}" for rate in found.tried)
-        doubts.append(f"each ran at the best of the learning rates {rates} for it in runs of {longest:,} steps")
-        rate = found.rates[found.verdict.use]
-        if rate != found.learning_rate:
+        rates = ", ".join(f"{each:g}" for each in among)
+        doubts.append(f"each ran at the best learning rate for it in runs of {longest:,} steps, {found.verdict.use} of {rates}")
+        if rate in (among[0], among[-1]):
             doubts.append(f"a rate still further from yours than {rate:g} was not tried")
     return [*doubts, "every method ran with its published defaults: `sweep` tunes them all alike"]
 
@@ -68,7 +68,7 @@ def _at(found: Found, method: str = "") -> str:
     rate = found.rates[method or REFERENCE]
     if method:
         return "" if rate == found.learning_rate else f" at learning rate {rate:g} (yours is {found.learning_rate:g})"
-    return "" if len(found.tried) == 1 else f" at their best rate, {rate:g}"
+    return "" if len(found.tried[REFERENCE]) == 1 else f" at their best rate, {rate:g}"
 
 
 def evidence(found: Found) -> Table:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 import methods
 from benchmark.advice import rungs
-from benchmark.advice.arms import Arm, best_arms, tried_at
+from benchmark.advice.arms import Arm, best_arms
+from benchmark.advice.arms import around as arms_around
 from benchmark.advice.clock import LEAST, Clock
 from benchmark.advice.code import Loop, lines_of_code, shared_as_code
 from benchmark.advice.halving import Found
@@ -40,9 +41,10 @@ def test_a_plan_fits_the_time_and_a_longer_one_gives_longer_runs() -> None:
     for seconds in (300, 600, 3600):
         made = rungs.plan(costs, ["equal"], seconds, 2, 100_000)
         assert rungs.total(made, costs, ["equal"]) <= seconds * 2
-        assert [rung.keep for rung in made] == [17, 6, 0]
+        assert [rung.keep for rung in made] == [17, 6, 6, 0]
         assert [rung.steps for rung in made] == sorted(rung.steps for rung in made)
-        assert [rung.rates for rung in made] == [3, 3, 1]
+        assert [rung.rates for rung in made] == [3, 3, 3, 1]
+        assert made[-2].steps == made[-1].steps  # a rate that is best in short runs is too high for long ones
         seeds = [seed for rung in made for seed in rung.seeds]
         assert len(seeds) == len(set(seeds))
         assert len(made[-1].seeds) >= rungs.FEWEST
@@ -50,9 +52,10 @@ def test_a_plan_fits_the_time_and_a_longer_one_gives_longer_runs() -> None:
     assert steps == sorted(set(steps))
 
 
-def test_no_rung_is_longer_than_a_run_and_few_methods_need_one_more_for_their_rates_alone() -> None:
-    first, last = rungs.plan({"equal": Price(0.1, 0.001), "famo": Price(0.1, 0.002)}, ["equal"], 3600, 1, 700)
+def test_no_rung_is_longer_than_a_run_and_few_methods_need_two_more_for_their_rates_alone() -> None:
+    first, second, last = rungs.plan({"equal": Price(0.1, 0.001), "famo": Price(0.1, 0.002)}, ["equal"], 3600, 1, 700)
     assert (first.steps, first.keep, first.rates) == (233, 1, 3)
+    assert (second.steps, second.keep, second.rates) == (700, 1, 3)
     assert (last.steps, len(last.seeds), last.rates) == (700, rungs.SEEDS[1][-1], 1)
 
 
@@ -60,12 +63,12 @@ def test_where_there_is_no_time_for_learning_rates_all_run_at_the_given_one() ->
     costs = {"equal": Price(1.0, 0.01), "famo": Price(1.0, 0.01)}
     (only,) = rungs.plan(costs, ["equal"], 20, 1, 60)
     assert (only.rates, len(only.seeds)) == (1, 5)
-    assert len(rungs.plan(costs, ["equal"], 60, 1, 60)) == 2
+    assert len(rungs.plan(costs, ["equal"], 60, 1, 60)) == 3
 
 
 def test_runs_shorter_than_the_shortest_rung_are_run_whole() -> None:
     costs = {f"m{i}": Price(0.1, 0.001) for i in range(20)} | {"equal": Price(0.1, 0.001)}
-    assert [rung.steps for rung in rungs.plan(costs, ["equal"], 600, 1, 12)] == [1, 4, 12]
+    assert [rung.steps for rung in rungs.plan(costs, ["equal"], 600, 1, 12)] == [1, 4, 12, 12]
     with pytest.raises(UsageError, match="shortest comparison takes"):
         rungs.plan(costs, ["equal"], 1, 1, 12)
 
@@ -146,7 +149,7 @@ def test_a_clock_that_other_runs_disturb_does_not_choose() -> None:
 def arms_of(**losses: list[float]) -> dict[Arm, dict[int, list[RunRecord]]]:
     """By method the losses at the own rate 0.01, a third of it, and three times it; one seed."""
     made = runs({}, **{f"{name}{i}": [value] for name, values in losses.items() for i, value in enumerate(values)})
-    return {Arm(name, factor, 0.01): made[f"{name}{i}"] for name in losses for i, factor in enumerate(rungs.RATES)}
+    return {Arm(name, power, 0.01): made[f"{name}{i}"] for name in losses for i, power in enumerate(rungs.RATES)}
 
 
 def test_each_method_goes_on_at_the_rate_that_was_best_for_it_and_its_own_wins_a_tie() -> None:
@@ -159,7 +162,7 @@ def test_each_method_goes_on_at_the_rate_that_was_best_for_it_and_its_own_wins_a
 def test_equal_weights_that_fail_at_the_given_rate_are_measured_at_another() -> None:
     best = best_arms(arms_of(equal=[math.nan, 1.0, 2.0], famo=[0.5, math.nan, math.nan]), "equal", [0])
     assert best["famo"][0] == pytest.approx(-50.0)
-    assert best["equal"][1].factor == 1 / 3
+    assert best["equal"][1].power == -1
     lost = [math.nan] * 3
     assert math.isinf(best_arms(arms_of(equal=[1.0, 1.0, 1.0], famo=lost), "equal", [0])["famo"][0])
     with pytest.raises(UsageError, match="cannot be trained under equal weights: diverged"):
@@ -167,7 +170,7 @@ def test_equal_weights_that_fail_at_the_given_rate_are_measured_at_another() -> 
 
 
 def test_the_given_rate_pins_nothing_and_others_are_in_the_name_of_the_row() -> None:
-    labels = [arm.label for arm in tried_at(["equal", "famo"], rungs.RATES, 0.01)]
+    labels = [arm.label for arm in arms_around({"equal": 0, "famo": 0}, rungs.RATES, 0.01)]
     own, less, more = labels[:2], labels[2:4], labels[4:]
     assert own == ["equal", "famo"]
     assert less == ["equal(learning_rate=0.00333)", "famo(learning_rate=0.00333)"]
@@ -177,7 +180,7 @@ def test_the_given_rate_pins_nothing_and_others_are_in_the_name_of_the_row() -> 
 def found(rates: dict[str, float], tried: tuple[float, ...], **losses: list[float]) -> Found:
     verdict = judge(runs({}, **losses), "equal", range(5))
     climbed = ((2, rungs.Rung(30, (1,), 1, len(tried))), (2, rungs.Rung(90, (2, 3, 4, 5, 6), 0)))
-    return Found(verdict, climbed, {}, (), 0.01, rates, tried, 9.0)
+    return Found(verdict, climbed, {}, (), 0.01, rates, dict.fromkeys(rates, tried), 9.0)
 
 
 def test_the_answer_says_at_which_learning_rate_and_the_lines_set_it() -> None:
@@ -186,7 +189,8 @@ def test_the_answer_says_at_which_learning_rate_and_the_lines_set_it() -> None:
     text = " ".join(sentences(better))
     assert "Use famo at learning rate 0.00333 (yours is 0.01)." in text
     assert "better than with equal weights at their best rate, 0.03, mean" in text
-    assert "learning rates 0.00333, 0.01, 0.03 for it in runs of 30 steps" in text
+    assert "best learning rate for it in runs of 30 steps, famo of 0.00333, 0.01, 0.03" in text
+    assert "a rate still further from yours than 0.00333 was not tried" in text
     assert "2 methods x 3 learning rates x 1 seed x 30 steps" in notes(better)[0]
     assert lines_of_code(better, loop)[0] == "optimizer = torch.optim.Adam(model.parameters(), lr=0.00333)  # once"
     enough = found(rates, (0.00333, 0.01, 0.03), equal=around(1.0), famo=around(2.0))

@@ -35,6 +35,7 @@ rows = lambda start, stop: torch.utils.data.TensorDataset(x[start:stop], y[start
 loader = lambda data: torch.utils.data.DataLoader(data, 50)
 problem = tasks.from_loop(model=Net, losses=losses, train=loader(rows(0, 400)), validation=loader(rows(400, 600)), steps=150)
 one = tasks.from_loop(model=Net, losses=lambda m, b: losses(m, b)[:1], train=loader(rows(0, 9)), validation=loader(rows(0, 9)))
+longer = tasks.from_loop(model=Net, losses=losses, train=loader(rows(0, 400)), validation=loader(rows(400, 600)), steps=600)
 nothing = 3
 """
 
@@ -44,7 +45,7 @@ import runpy
 import tasks
 
 example = runpy.run_path(EXAMPLE)
-problem = tasks.from_loop(model=example["Net"], losses=example["losses"], **example["data"], steps=90, learning_rate=3e-3)
+problem = tasks.from_loop(model=example["Net"], losses=example["losses"], **example["data"], steps=200, learning_rate=3e-3)
 """
 
 
@@ -73,7 +74,7 @@ def test_losses_a_thousand_times_apart_want_a_balanced_method(cli: Cli, apart: P
     command = ("advise", "--problem", f"{apart}:problem", "--time", "90s", "--methods", "scale_invariant", "--jobs", 2)
     ran = cli(*command, "--results", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr
-    assert "Use scale_invariant at learning rate 0.009 (yours is 0.003)." in ran.stdout, ran.stdout
+    assert "Use scale_invariant" in ran.stdout, ran.stdout
     assert "better than with equal weights at their best rate" in " ".join(ran.stdout.split())
     assert "shared=model.trunk.parameters())" in ran.stdout
     assert "balancer = methods.create(" in ran.stdout
@@ -83,8 +84,8 @@ def test_losses_a_thousand_times_apart_want_a_balanced_method(cli: Cli, apart: P
     answer = json.loads(again.stdout)
     assert answer["verdict"]["use"] == "scale_invariant"
     assert answer["verdict"]["seeds"] >= 5
-    assert answer["rates"]["scale_invariant"] == 0.009
-    assert answer["tried"] == [0.001, 0.003, 0.009]
+    assert {0.001, 0.003, 0.009} <= set(answer["tried"]["equal"])  # those around the user's own, and those around the best of them
+    assert all(answer["rates"][name] in tried for name, tried in answer["tried"].items())
 
 
 def test_where_nothing_helps_equal_weights_are_enough(cli: Cli, agreeing: Path, tmp_path: Path) -> None:
@@ -92,14 +93,16 @@ def test_where_nothing_helps_equal_weights_are_enough(cli: Cli, agreeing: Path, 
     assert ran.returncode == 0, ran.stderr
     assert "Equal weights are enough" in ran.stdout, ran.stdout
     assert "sum(losses).backward()" in ran.stdout
-    assert "3 learning rates x 2 seeds x 50 steps, then 2 methods x 10 seeds x 150 steps" in " ".join(ran.stdout.split())
+    said = " ".join(ran.stdout.split())
+    assert "3 learning rates x 1 seed x 50 steps, then 2 methods x 3 learning rates x 2 seeds x 150 steps" in said
+    assert "then 2 methods x 10 seeds x 150 steps" in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("balanced", [True, False])
 def test_all_methods_say_the_same(balanced: bool, cli: Cli, agreeing: Path, tmp_path: Path) -> None:
-    problem = f"{EXAMPLE}:problem" if balanced else f"{agreeing}:problem"
-    ran = cli("advise", "--problem", problem, "--time", "5m", "--results", tmp_path / "r")
+    problem = f"{EXAMPLE}:problem" if balanced else f"{agreeing}:longer"
+    ran = cli("advise", "--problem", problem, "--time", "6m", "--results", tmp_path / "r")
     assert ran.returncode == 0, ran.stderr
     assert ("Equal weights are enough" in ran.stdout) != balanced, ran.stdout
 
