@@ -12,7 +12,7 @@ from typing import Literal
 
 from methods import fields
 from methods.errors import MethodError, suggestion
-from methods.fields import EXACT, finite, shown
+from methods.fields import EXACT, WORDS, finite, shown
 
 Value = float | int | str | bool
 Family = Literal["loss", "gramian", "jacobian", "several", "foreign"]  # foreign: one of these, known when the object is built
@@ -113,7 +113,8 @@ class Hyperparameter:
         else:
             value = float(value)
         if not low <= value <= high:
-            raise MethodError(f"{where} is {shown(value)}; expected a number in [{low:g}, {high:g}]")
+            legal = f"a number in [{self.low:g}, {self.high:g}]" if not self.low <= value <= self.high else WORDS[int]
+            raise MethodError(f"{where} is {shown(value)}; expected {legal}")
         return value
 
 

@@ -117,7 +117,7 @@ def test_all_methods_say_the_same(balanced: bool, cli: Cli, agreeing: Path, tmp_
         (("--problem", "wnie"), "did you mean 'wine'"),
         (("--problem", "{file}:problem", "--time", "soon"), "--time is 'soon'; expected"),
         (("--problem", "{file}:problem", "--methods", "uncertanty"), "did you mean 'uncertainty'"),
-        (("--problem", "{file}:problem", "--time", "1s", "--methods", "cagrad"), "give more --time"),
+        (("--problem", "{file}:problem", "--time", "0.1s", "--methods", "cagrad"), "give more --time"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_one_line(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.store import Store
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import Cli, as_between_programs
 
 ROOT = Path(__file__).parents[2]
 # On VLMOP1 equal weights halve x in every plain step of size 1: after twelve steps the losses are near 1/4, whatever the start.
@@ -146,7 +146,7 @@ def test_contradicted_summaries_make_it_exit_with_1_and_others_do_not(cli: Cli) 
 
 def test_the_page_of_what_is_reproduced_is_what_its_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["reproduced.py", "--check"])
-    with pytest.raises(SystemExit) as exit_:
+    with as_between_programs(), pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(ROOT / "scripts" / "reproduced.py"), run_name="__main__")
     assert not exit_.value.code, exit_.value.code
 

@@ -72,7 +72,7 @@ def test_a_card_names_the_field_the_value_and_what_was_expected(fields: dict[str
         ({"default": float("inf")}, "hyperparameter a: default is inf; expected a finite number"),
         ({"default": 10**400}, r"hyperparameter a: default is 1000.* \.\.\.; expected a number below 1e308"),
         ({"default": 16**5000}, "hyperparameter a: default is a int that is too long to be shown; expected"),
-        ({"default": 10**300}, r"hyperparameter a: default is 1000.*; expected a number in \[-9.0072e\+15, 9.0072e\+15\]"),
+        ({"default": 10**300}, r"hyperparameter a: default is 1000.*; expected a whole number up to 2\^53"),
         ({"default": [1]}, r"hyperparameter a: default is \[1\]; expected a number"),
         ({"default": None}, "hyperparameter a: default is None; expected a number"),
         ({"meaning": 1}, "hyperparameter a: meaning is 1; expected text"),
@@ -104,7 +104,7 @@ def test_a_value_that_no_record_can_hold_is_refused(value: Any) -> None:
 
 def test_whole_numbers_end_where_readers_of_records_round_them() -> None:
     assert hyperparameter(1).check(EXACT, "mine") == EXACT
-    refuses(lambda: hyperparameter(1).check(EXACT + 1, "mine"), "mine.a is 9007199254740993; expected a number in")
+    refuses(lambda: hyperparameter(1).check(EXACT + 1, "mine"), "mine.a is 9007199254740993; expected a whole number up to 2")
 
 
 @pytest.mark.parametrize(
