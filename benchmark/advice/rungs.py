@@ -121,18 +121,16 @@ def _rungs(methods: int, steps: int, seeds: int, rates: int) -> tuple[Rung, ...]
     counts = [methods]
     while counts[-1] > FINALISTS:
         counts.append(max(FINALISTS, math.ceil(counts[-1] / FACTOR)) if counts[-1] > FINALISTS * 2 else FINALISTS)
-    lengths = [max(1, round(steps / FACTOR**left)) for left in reversed(range(len(counts)))]
     if rates > 1:
-        looks = max(1, LOOKS - len(counts) + 1)  # nobody has to go, but each needs its rate
-        counts += [counts[-1]] * looks
-        lengths = [*(max(1, round(steps / FACTOR**left)) for left in reversed(range(1, looks))), *lengths, steps]
+        counts += [counts[-1]] * max(1, LOOKS - len(counts) + 1)  # nobody has to go, but each needs its rate
     found: list[Rung] = []
     for place in range(len(counts)):
         left = len(counts) - 1 - place
         number = seeds if not left else SEEDS[rates][0] if place == 0 and left > 1 else SEEDS[rates][1]
         first = 1000 * (place + 1)
         keep = counts[place + 1] if left else 0
-        found.append(Rung(lengths[place], tuple(range(first, first + number)), keep, rates if left else 1))
+        shorter = max(0, left - 1) if rates > 1 else left  # the last look is as long as the last rung
+        found.append(Rung(max(1, round(steps / FACTOR**shorter)), tuple(range(first, first + number)), keep, rates if left else 1))
     return tuple(found)
 
 
