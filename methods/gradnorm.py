@@ -6,7 +6,7 @@ from torch import Tensor
 from methods.adam import Adam
 from methods.card import Card, Hyperparameter
 from methods.families import GramianMethod
-from methods.initial import InitialLosses, mean_of, relative_rates, require_positive
+from methods.initial import InitialLosses, relative_rates, require_positive
 from methods.registry import register
 
 SMALLEST = 1e-4
@@ -59,11 +59,12 @@ class GradNorm(InitialLosses, GramianMethod):
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         require_positive(losses, self.card.name, "compares training rates L/L(0)")
         norms = gramian.diagonal().sqrt()
-        alive = None if norms.all() else norms > 0
+        alive = norms > 0
         current = self.w.clone()
         weighted = current * norms
-        target = mean_of(weighted, alive) * relative_rates(losses, self.started(losses), alive) ** self.alpha
+        target = weighted[alive].mean() * relative_rates(losses, self.started(losses), alive) ** self.alpha
         # dL_grad/dw_t = sign(w_t n_t - target_t) n_t; a task without a gradient has no say.
-        self.adam.step(self.w, torch.sign(weighted - target) * norms)
-        self.w.clamp_(min=SMALLEST).mul_(self.num_tasks / self.w.sum())
+        self.adam.step(self.w, torch.where(alive, torch.sign(weighted - target) * norms, 0.0))
+        self.w.clamp_(min=SMALLEST)
+        self.w *= self.num_tasks / self.w.sum()
         return current  # the model still follows the weights of before this step (Algorithm 1)

@@ -90,13 +90,8 @@ class InitialLosses(Method):
 def relative_rates(losses: Tensor, start: Tensor, alive: Tensor | None = None) -> Tensor:
     """r_i = L̃_i / mean_j L̃_j with L̃ = L / L(0): 1 for a task that trains at the average rate, more for a slow one (GradNorm, section 3)."""
     progress = losses / start
-    mean = mean_of(progress, alive)
+    mean = progress.mean() if alive is None else progress[alive].mean()
     return progress / mean if float(mean) > 0 else torch.ones_like(progress)
-
-
-def mean_of(values: Tensor, alive: Tensor | None) -> Tensor:
-    """The mean ``[]`` over the tasks that are ``alive`` ``[T]``; None for all, which spares the choosing."""
-    return values.mean() if alive is None else values[alive].mean()
 
 
 def require_positive(losses: Tensor, method: str, why: str, *, zero: bool = True) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import methods
 import tasks
 from benchmark.executors import Job, Outcome
 from benchmark.provenance import read
@@ -22,6 +23,8 @@ from benchmark.verification_copies import Copies
 from benchmark.verification_here import Here
 from benchmark.verification_record import contradictions
 from tests.made import make
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def record(seed: int = 0, **fields: Any) -> RunRecord:
@@ -41,6 +44,16 @@ def record(seed: int = 0, **fields: Any) -> RunRecord:
     values = {"error": 0.5 + 0.01 * seed, "accuracy": 0.75}
     made = make(values, seed=seed, cost=cost, **fields)
     return msgspec.structs.replace(made, curve=curve, selected_step=100, validation=values)
+
+
+@pytest.mark.parametrize("folder", ["standard", "reproduced"])
+def test_committed_records_are_of_the_methods_as_they_stand(folder: str) -> None:
+    """An edit of a method's file without another version on its card would take the evidence from under every table that names it."""
+    pytest.importorskip("pyarrow", reason="packed records need it: pip install 'lossbench[pack]'")
+    here = Here(tasks.Locations())
+    records = [each for each in Store(RESULTS / folder).scan().records if each.spec.method in methods.names()]
+    assert records
+    assert not {each.spec.method for each in records if here.lacks_method(each.spec) or here.changed(each)}
 
 
 def shifted(one: RunRecord, by: float) -> RunRecord:
