@@ -28,6 +28,8 @@ Claim = Literal[
 ]
 Fact = Literal["initial_losses", "prior_losses"]
 SCALES = ("native", "sum", "mean", "grad_norm")
+MODELS_RATE = "learning_rate"
+"""What a study tunes beside a method's own hyperparameters: it would set both."""
 LONGEST = 60
 """Letters of a method's name: it becomes a column, a file and a module."""
 
@@ -190,6 +192,10 @@ class Card:
         known = [hyperparameter.name for hyperparameter in self.hyperparameters]
         if twice := next((name for name in known if known.count(name) > 1), ""):
             raise MethodError(f"{self.name}: hyperparameters has {twice!r} more than once; expected a name of its own for each")
+        if MODELS_RATE in known:
+            raise MethodError(
+                f"{self.name}: hyperparameters has {MODELS_RATE!r}, which a study sets for the model; expected another name, as lr"
+            )
 
     def resolve(self, given: dict[str, Value]) -> dict[str, Value]:
         """All hyperparameters: the given ones, checked, over the defaults.

@@ -56,6 +56,10 @@ def refuses(make: Callable[..., object], message: str, **fields: Any) -> None:
         ({"baseline": 1}, "mine: baseline is 1; expected True or False"),
         ({"hyperparameters": ("a",)}, r"mine: hyperparameters\[0\] is 'a'; expected a Hyperparameter"),
         ({"hyperparameters": (hyperparameter(), hyperparameter(2.0))}, "mine: hyperparameters has 'a' more than once"),
+        (
+            {"hyperparameters": (Hyperparameter("learning_rate", 1.0, ""),)},
+            "'learning_rate', which a study sets for the model; expected another",
+        ),
     ],
 )
 def test_a_card_names_the_field_the_value_and_what_was_expected(fields: dict[str, Any], message: str) -> None:
