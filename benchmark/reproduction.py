@@ -28,6 +28,7 @@
     tolerance = "near"
     metrics = ["first/loss", "second/loss"]     # a cell has one number for each, or is "stuck" or "undefined"
     columns = ["(9, 9)", "(0, 0)"]              # seeds 0, 1, ...; without it one column: the mean over all seeds
+    apart = true                                # optional, of relations too: a variant or a finding of ours, counted apart
     [tables.rows]
     CAGrad = [[-0.38, -19.83], "stuck"]
     [[tables.notes]]
@@ -139,6 +140,7 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     columns: list[str] = []
     """A seed each; none: the mean over all seeds."""
     title: str = ""
+    apart: bool = False
     notes: list[Note] = []
     witnesses: list[Witness] = []
 
@@ -160,6 +162,7 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     than: str | float
     source: str
     note: str = ""
+    apart: bool = False
 
 
 class Printed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

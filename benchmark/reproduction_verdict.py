@@ -50,6 +50,8 @@ class Outcome:
     source: str
     note: str
     """The file's."""
+    apart: bool = False
+    """Not of the source, but a variant or a finding of ours."""
 
 
 def mean_of(values: Sequence[float]) -> Number:
@@ -88,6 +90,7 @@ def judge(experiment: Experiment, runs: Runs, published: Mapping[str, Table], ro
                         *_cell(cell, table.metrics, tolerance, records, wanted, table.witness(row, column), told.sources),
                         told.sources[table.source],
                         table.note(row, column),
+                        table.apart,
                     )
                 )
     for relation in told.relations:
@@ -202,6 +205,7 @@ def _relation(experiment: Experiment, relation: Relation, runs: Runs, count: int
         *trouble,
         told.sources[relation.source],
         relation.note,
+        relation.apart,
     )
 
 

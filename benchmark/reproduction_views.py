@@ -21,7 +21,13 @@ _MANY = 12
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """How many cells are what, in one line."""
+    """How many cells are what, in one line; what no source has is counted apart."""
+    apart = [outcome for outcome in outcomes if outcome.apart]
+    counted = _counted([outcome for outcome in outcomes if not outcome.apart])
+    return f"{counted}; of variants and findings of ours {_counted(apart)}" if apart else counted
+
+
+def _counted(outcomes: Sequence[Outcome]) -> str:
     counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
     rest = [f"{counts[word]} {word}" for word in ("not matched", "contradicted", "undetermined", "undefined", "not run") if counts[word]]
     compared = len(outcomes) - counts["undefined"]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 import methods
-from methods.card import Value
+from methods.card import MODELS_RATE, Value
 
 Kind = Literal["quasi-random", "grid"]
 KINDS: tuple[Kind, ...] = ("quasi-random", "grid")
@@ -24,7 +24,7 @@ Adaptive = Literal["optuna", "asha"]
 ADAPTIVE: tuple[Adaptive, ...] = ("optuna", "asha")
 """Searches that learn from the scores of earlier trials, or end trials early by them: for exploring, never for comparing."""
 
-RATE = "learning_rate"
+RATE = MODELS_RATE
 RATE_SPAN = 10.0
 """The learning rate is searched from the suite's over 10 to the suite's times 10."""
 

@@ -2,8 +2,10 @@
 
     .venv/bin/python scripts/reproduce/two_objective_float64.py [METHOD ...]       # a minute or two each
 
-Closed forms for two tasks on the landscape's own gradients, Adam written out. Every start is run five times, four of them moved by up to
-1e-6: where these end apart, the end is decided by rounding, and no two implementations need agree.
+Closed forms for two tasks on the landscape's own gradients, Adam written out. Every start is run five times, four of them with small things
+changed: the start by up to 1e-6, Adam's epsilon by up to a fifth. Where these end apart, no two implementations need agree.
+
+The names with an underscore have the details of two_task_simulation.py beside this file.
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ import math
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tasks.two_objective import PROBLEMS, front_distance, losses
 
 Pair = tuple[float, float]
-RUNS, APART = 5, 1e-6
+APART = 1e-6
+EPSILONS = (1e-8, 9e-9, 1.1e-8, 8e-9, 1.2e-8)
+"""Adam's, a run each."""
+GUARD, OPPOSED = 1e-12, 1e-9
 
 
 def dot(a: Pair, b: Pair) -> float:
@@ -52,11 +58,21 @@ def nash(g: Pair, h: Pair) -> Pair:
     return combined(1 / n / root, g, 1 / m / root, h) if root > 1e-7 else (0.0, 0.0)
 
 
-def nash_guarded(g: Pair, h: Pair, guard: float = 1e-12) -> Pair:
-    """With a guard against division by zero in the norms, which no scale of a loss is free of."""
-    n, m = math.hypot(*g) + guard, math.hypot(*h) + guard
-    root = math.sqrt(max(1 + dot(g, h) / n / m, 0.0))
-    return combined(1 / n / root, g, 1 / m / root, h) if root else (0.0, 0.0)
+def guarded(g: Pair, h: Pair) -> tuple[float, float, float]:
+    """The norms with a guard against division by zero, and the cosine."""
+    n, m = math.hypot(*g) + GUARD, math.hypot(*h) + GUARD
+    return n, m, dot(g, h) / (n * m)
+
+
+def pcgrad_guarded(g: Pair, h: Pair) -> Pair:
+    n, m, cosine = guarded(g, h)
+    return combined(1 - min(cosine, 0.0) * m / n, g, 1 - min(cosine, 0.0) * n / m, h)
+
+
+def nash_guarded(g: Pair, h: Pair) -> Pair:
+    n, m, cosine = guarded(g, h)
+    root = math.sqrt(1 + max(cosine, OPPOSED - 1))
+    return combined(1 / n / root, g, 1 / m / root, h)
 
 
 def fair(g: Pair, h: Pair, alpha: float = 2.0) -> Pair:
@@ -79,42 +95,56 @@ def fair(g: Pair, h: Pair, alpha: float = 2.0) -> Pair:
     return combined(r * w, g, w, h)
 
 
-def cagrad(c: float) -> Callable[[Pair, Pair], Pair]:
+def fair_unit(g: Pair, h: Pair) -> Pair:
+    d = fair(g, h)
+    norm = math.hypot(*d)
+    return combined(1 / norm, d, 0.0, d) if norm else d
+
+
+def cagrad(c: float, *, unit: bool = False) -> Callable[[Pair, Pair], Pair]:
+    """``unit``: with weights that sum to one."""
+
     def direction(g: Pair, h: Pair) -> Pair:
-        mean = equal(g, h)
-        norm = math.hypot(*mean)
-
-        def dual(w: float) -> float:
-            of = combined(w, g, 1 - w, h)
-            return dot(of, mean) + c * norm * math.hypot(*of)
-
-        low, high = 0.0, 1.0
-        for _ in range(90):
-            third = (high - low) / 3
-            low, high = (low, high - third) if dual(low + third) < dual(high - third) else (low + third, high)
-        of = combined((low + high) / 2, g, 1 - (low + high) / 2, h)
-        return combined(1, mean, c * norm / math.hypot(*of), of) if math.hypot(*of) > 1e-12 else mean
+        mean, apart = equal(g, h), combined(1, g, -1, h)
+        norm, square, slope = math.hypot(*mean), dot(apart, apart), dot(apart, mean)
+        # min over w of <g_w, mean> + c ‖mean‖ ‖g_w‖, g_w = w g + (1 - w) h, whose norm is √(square (w - nearest)² + least²)
+        nearest = -dot(apart, h) / square if square else 0.5
+        least = max(dot(h, h) - nearest * nearest * square, 0.0)
+        room = (c * norm) ** 2 * square - slope**2
+        inside = nearest - slope * math.sqrt(least / square / room) if room > 0 else math.copysign(math.inf, -slope)
+        w = min(1.0, max(0.0, inside))
+        of = combined(w, g, 1 - w, h)
+        if math.hypot(*of) <= 1e-12:
+            return mean
+        pull = c * norm / math.hypot(*of)
+        whole = 1 + pull if unit else 1.0
+        return combined(1 / whole, mean, pull / whole, of)
 
     return direction
 
 
 METHODS: dict[str, Callable[[Pair, Pair], Pair]] = {
     "equal": equal,
-    "pcgrad": pcgrad,
-    "cagrad0.4": cagrad(0.4),
-    "cagrad0.5": cagrad(0.5),
     "mgda": mgda,
+    "pcgrad": pcgrad,
+    "pcgrad_guarded": pcgrad_guarded,
+    "cagrad0.4": cagrad(0.4),
+    "cagrad0.4_unit": cagrad(0.4, unit=True),
+    "cagrad0.5": cagrad(0.5),
+    "cagrad0.5_unit": cagrad(0.5, unit=True),
     "nash": nash,
     "nash_guarded": nash_guarded,
+    "fairgrad1": partial(fair, alpha=1.0),
     "fairgrad2": fair,
+    "fairgrad2_unit": fair_unit,
 }
 
 
 class Adam:
-    """Of two numbers, with the usual constants."""
+    """Of two numbers, with the usual decay rates."""
 
-    def __init__(self, rate: float) -> None:
-        self.rate, self.steps, self.mean, self.square = rate, 0, [0.0, 0.0], [0.0, 0.0]
+    def __init__(self, rate: float, epsilon: float) -> None:
+        self.rate, self.epsilon, self.steps, self.mean, self.square = rate, epsilon, 0, [0.0, 0.0], [0.0, 0.0]
 
     def step(self, x: list[float], gradient: Pair) -> None:
         self.steps += 1
@@ -122,23 +152,23 @@ class Adam:
             self.mean[i] = 0.9 * self.mean[i] + 0.1 * gradient[i]
             self.square[i] = 0.999 * self.square[i] + 0.001 * gradient[i] ** 2
             mean, square = self.mean[i] / (1 - 0.9**self.steps), self.square[i] / (1 - 0.999**self.steps)
-            x[i] -= self.rate * mean / (math.sqrt(square) + 1e-8)
+            x[i] -= self.rate * mean / (math.sqrt(square) + self.epsilon)
 
 
-def end(method: str, start: Pair, scale: float, steps: int) -> Pair:
+def end(method: str, start: Pair, scale: float, steps: int, epsilon: float) -> Pair:
     """Where Adam has x after these steps."""
-    x, adam = list(start), Adam(1e-3)
+    x, adam = list(start), Adam(1e-3, epsilon)
     if method == "famo":
-        return end_of_famo(x, adam, scale, steps)
+        return end_of_famo(x, adam, Adam(0.025, epsilon), scale, steps)
     for _ in range(steps):
         _, g, h = losses(x[0], x[1], scale)
         adam.step(x, METHODS[method](g, h))
     return x[0], x[1]
 
 
-def end_of_famo(x: list[float], adam: Adam, scale: float, steps: int) -> Pair:
+def end_of_famo(x: list[float], adam: Adam, learner: Adam, scale: float, steps: int) -> Pair:
     """With the lower bounds (-21 s, -21) of the authors' toy and no decay of the logits."""
-    bounds, logits, learner = (-21 * scale, -21.0), [0.0, 0.0], Adam(0.025)
+    bounds, logits = (-21 * scale, -21.0), [0.0, 0.0]
     for _ in range(steps):
         pair, g, h = losses(x[0], x[1], scale)
         gaps = [value - bound + 1e-8 for value, bound in zip(pair, bounds, strict=True)]
@@ -162,11 +192,11 @@ def main() -> None:
         for name in sys.argv[1:] or names:
             for start in problem.starts:
                 found = []
-                for run in range(RUNS):
+                for run, epsilon in enumerate(EPSILONS):
                     shift = random.Random(run)
                     moved = start if run == 0 else (start[0] + shift.uniform(-APART, APART), start[1] + shift.uniform(-APART, APART))
-                    pair, *_ = losses(*end(name, moved, problem.scale, steps), problem.scale)
-                    found.append(f"({pair[0]:.2f}, {pair[1]:.2f}; {front_distance(pair, problem.scale):.2f} off)")
+                    pair, *_ = losses(*end(name, moved, problem.scale, steps, epsilon), problem.scale)
+                    found.append(f"({pair[0]:.4g}, {pair[1]:.4g}; {front_distance(pair, problem.scale):.2f} off)")
                 print(f"{problem.card.name} {name} {start}: {' '.join(found)}", flush=True)
 
 

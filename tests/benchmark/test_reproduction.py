@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -241,6 +242,8 @@ def test_failures_are_not_matched_and_missing_runs_are_said(tmp_path: Path) -> N
     assert (cells[3].verdict, cells[3].said) == ("not run", "1 of 3 runs are missing")
     assert cells[-1].verdict == "not run"
     assert summary(cells) == "2 of 4 cells matched, 1 undefined, 2 not run"
+    apart = [*cells, replace(cells[0], apart=True)]
+    assert summary(apart) == f"{summary(cells)}; of variants and findings of ours 1 of 1 cells matched"
 
 
 @pytest.mark.parametrize(
@@ -381,11 +384,34 @@ def test_the_method_files_do_what_their_experiments_say() -> None:
         methods.create("pareto_mtl", 2, index=5, vectors=5)
 
 
+def test_the_methods_of_the_simulation_are_the_registrys_but_for_their_detail() -> None:
+    import torch
+
+    methods.load(find("two-objective").parent / "two_task_simulation.py")
+    nothing = torch.zeros(2, dtype=torch.float64)
+
+    def weights(name: str, *gradients: tuple[float, float]) -> torch.Tensor:
+        jacobian = torch.tensor(gradients, dtype=torch.float64)
+        return methods.create(name, 2).weights(jacobian @ jacobian.T, nothing)  # type: ignore[attr-defined]
+
+    for pair in (((2.0, 1.0), (-1.0, 0.5)), ((1e-3, 0.0), (1.0, 1.0))):  # in conflict and not
+        for guarded, plain in (("pcgrad_guarded", "pcgrad"), ("nash_mtl_guarded", "nash_mtl")):
+            torch.testing.assert_close(weights(guarded, *pair), weights(plain, *pair), rtol=1e-8, atol=0)
+        unit, whole = weights("fairgrad_unit", *pair), weights("fairgrad", *pair)
+        assert float((unit @ torch.tensor(pair, dtype=torch.float64)).norm()) == pytest.approx(1)
+        torch.testing.assert_close(unit / unit.sum(), whole / whole.sum())
+        one, pulled = weights("cagrad_unit", *pair), weights("cagrad", *pair)
+        torch.testing.assert_close(one, pulled / pulled.sum())
+    assert weights("nash_mtl_guarded", (1.0, 0.0), (-1.0, 0.0)).tolist() == pytest.approx([1e9**0.5] * 2)
+    assert weights("cagrad_unit", (1.0, 0.0), (-1.0, 0.0)).tolist() == [0.0, 0.0]
+    assert weights("pcgrad_guarded", (1e-12, 0.0), (-1e-12, 0.0)).tolist() == pytest.approx([1 + 0.25] * 2)  # cos = -1/4 of guarded norms
+
+
 def test_by_symmetry_a_method_without_scale_stays_on_the_axis_from_the_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Why the printed end of Nash-MTL from (0, 0) cannot be right; by the simulation that shares nothing with the methods."""
+    """Why the printed end of Nash-MTL from (0, 0) takes a guard; by the simulation that shares nothing with the methods."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     simulated = runpy.run_path(str(find("two-objective").parent / "two_objective_float64.py"))
-    x1, x2 = simulated["end"]("nash", (0.0, 0.0), 0.1, 2000)
+    x1, x2 = simulated["end"]("nash", (0.0, 0.0), 0.1, 2000, 1e-8)
     assert abs(x1) < 1e-4  # but for rounding
     assert x2 < -1.5
-    assert abs(simulated["end"]("equal", (0.0, 0.0), 0.1, 2000)[0]) > 0.1
+    assert abs(simulated["end"]("equal", (0.0, 0.0), 0.1, 2000, 1e-8)[0]) > 0.1

@@ -15,6 +15,8 @@ import tasks
 from benchmark.executors import Job, Outcome
 from benchmark.provenance import read
 from benchmark.records import Cost, Point, RunRecord
+from benchmark.reproduction import shipped
+from benchmark.reproduction_read import load
 from benchmark.store import Store
 from benchmark.verification import Examined, Row
 from benchmark.verification_again import draw, run
@@ -22,6 +24,7 @@ from benchmark.verification_compare import Spread, exactly, loosely, scattered
 from benchmark.verification_copies import Copies
 from benchmark.verification_here import Here
 from benchmark.verification_record import contradictions
+from tests.e2e.conftest import as_between_programs
 from tests.made import make
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -51,9 +54,13 @@ def test_committed_records_are_of_the_methods_as_they_stand(folder: str) -> None
     """An edit of a method's file without another version on its card would take the evidence from under every table that names it."""
     pytest.importorskip("pyarrow", reason="packed records need it: pip install 'lossbench[pack]'")
     here = Here(tasks.Locations())
-    records = [each for each in Store(RESULTS / folder).scan().records if each.spec.method in methods.names()]
+    records = Store(RESULTS / folder).scan().records
     assert records
-    assert not {each.spec.method for each in records if here.lacks_method(each.spec) or here.changed(each)}
+    with as_between_programs():
+        for file in {file for path in shipped().values() for file in load(path).files}:
+            methods.load(file)
+        assert not {each.spec.method for each in records if here.lacks_method(each.spec) or here.changed(each)}
+    assert all("method_source" in each.environment for each in records)
 
 
 def shifted(one: RunRecord, by: float) -> RunRecord:
