@@ -40,7 +40,7 @@ def section() -> str:
         "",
         "What papers print or show, against our own runs, cell by cell: ✓ within the stated tolerance of it, ✗ not, with the reason.",
         "Where another implementation of the recipe ends where ours does: ≠ it contradicts what is printed (of a recomputed table, its",
-        "own cells do); \\~ its own runs, which differ by what no recipe states, end further apart than the tolerance.",
+        "own cells do); \\~ its own runs, each with something small changed, end further apart than the tolerance.",
         "Records are in `results/reproduced`; `python -m benchmark reproduce NAME` makes them again, and `python -m benchmark reproduce`",
         "lists these and what needs a GPU and data (NYUv2, Cityscapes, QM9 and CelebA, which nobody has run here).",
         "",

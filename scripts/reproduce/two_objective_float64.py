@@ -51,6 +51,11 @@ def mgda(g: Pair, h: Pair) -> Pair:
     return combined(w, g, 1 - w, h)
 
 
+def imtl_g(g: Pair, h: Pair) -> Pair:
+    n, m = math.hypot(*g), math.hypot(*h)
+    return combined(m / (n + m), g, n / (n + m), h) if n + m else (0.0, 0.0)
+
+
 def nash(g: Pair, h: Pair) -> Pair:
     """w_t = 1 / (n_t sqrt(1 + cos)); 0 where the gradients are opposed or one vanishes."""
     n, m = math.hypot(*g), math.hypot(*h)
@@ -132,6 +137,7 @@ METHODS: dict[str, Callable[[Pair, Pair], Pair]] = {
     "cagrad0.4_unit": cagrad(0.4, unit=True),
     "cagrad0.5": cagrad(0.5),
     "cagrad0.5_unit": cagrad(0.5, unit=True),
+    "imtl_g": imtl_g,
     "nash": nash,
     "nash_guarded": nash_guarded,
     "fairgrad1": partial(fair, alpha=1.0),
