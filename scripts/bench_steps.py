@@ -288,6 +288,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-torchjd", dest="torchjd", action="store_false")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     found = parser.parse_args(given)
+    if found.out.exists() and not found.out.is_dir():
+        parser.error(f"--out is {str(found.out)!r}, which is a file; expected a folder")
     if found.quick:
         found.model, found.tasks, found.seconds = "mlp", [3, 10], min(found.seconds, 25.0)
     return found
