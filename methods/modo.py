@@ -44,5 +44,5 @@ class MoDo(CrossGramianMethod):
 
     def weights(self, cross: Tensor, norms: Tensor) -> Tensor:
         moved = self.shares - self.gamma * (cross @ self.shares + self.rho * self.shares)
-        self.shares.copy_(project_simplex(moved - moved.max()))  # the projection is that of moved, also where 1 is rounding next to it
+        self.shares.copy_(project_simplex(moved))
         return self.shares.clone()

@@ -95,6 +95,7 @@ def _gap(gramian: Array, weights: Array, noise: float) -> float:
 
 def project_simplex(point: Tensor) -> Tensor:
     """The nearest point ``[T]`` of the simplex, by sorting (Held, Wolfe & Crowder, Math. Programming 6, 1974)."""
+    point = point - point.max()  # the projection is the same, also where 1 is rounding beside the numbers
     ordered = point.sort(descending=True).values
     excess = (ordered.cumsum(0) - 1) / torch.arange(1, len(point) + 1, dtype=point.dtype)
     last = int((ordered > excess).nonzero().max())

@@ -97,6 +97,14 @@ def test_projection_on_the_simplex_is_the_nearest_point() -> None:
         assert bool((slopes >= -1e-12).all())
 
 
+@pytest.mark.parametrize("point", [[-4.5e16], [1e300, -1e300], [3e17, 3e17, 0.0]])
+def test_projection_on_the_simplex_where_1_is_rounding_beside_the_numbers(point: list[float]) -> None:
+    largest = [float(value == max(point)) for value in point]
+    torch.testing.assert_close(
+        project_simplex(torch.tensor(point, dtype=torch.float64)), torch.tensor(largest, dtype=torch.float64) / sum(largest)
+    )
+
+
 def test_a_change_of_shape_begins_anew_with_a_warning() -> None:
     balancer = linear.create("moco", 3)
     linear.step(balancer, B)
