@@ -22,15 +22,18 @@ _MANY = 12
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """How many cells are what, in one line; what no source has is counted apart."""
-    apart = [outcome for outcome in outcomes if outcome.apart]
-    counted = _counted([outcome for outcome in outcomes if not outcome.apart])
-    return f"{counted}; of variants and findings of ours {_counted(apart)}" if apart else counted
+    counted, apart = (_in_words(_counts(outcomes, apart)) for apart in (False, True))
+    return f"{counted}; of variants and findings of ours {apart}" if any(outcome.apart for outcome in outcomes) else counted
 
 
-def _counted(outcomes: Sequence[Outcome]) -> str:
-    counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
-    rest = [f"{counts[word]} {word}" for word in ("not matched", "contradicted", "undetermined", "undefined", "not run") if counts[word]]
-    compared = len(outcomes) - counts["undefined"]
+def _counts(outcomes: Sequence[Outcome], apart: bool) -> dict[str, int]:
+    found: Counter[str] = Counter(outcome.verdict for outcome in outcomes if outcome.apart is apart)
+    return {word: found[word] for word in SIGNS}
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    rest = [f"{count} {word}" for word, count in counts.items() if count and word != "matched"]
+    compared = sum(counts.values()) - counts["undefined"]
     return ", ".join([f"{counts['matched']} of {compared} cells matched", *rest])
 
 
@@ -49,12 +52,12 @@ def render(experiment: Experiment, outcomes: Sequence[Outcome], format: Drawn = 
 
 def as_json(experiment: Experiment, outcomes: Sequence[Outcome]) -> str:
     """Everything, one object; numbers that do not exist are null."""
-    counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
     cells: list[dict[str, Any]] = [{**asdict(each), "ours": [_finite(number) for number in each.ours]} for each in outcomes]
     document = {
         "name": experiment.name,
         "title": experiment.title,
-        "counts": {word: counts[word] for word in SIGNS},
+        "counts": _counts(outcomes, False),
+        "counts_apart": _counts(outcomes, True),
         "differs": experiment.told.differs,
         "tolerances": {name: tolerance.reason for name, tolerance in experiment.told.tolerances.items()},
         "cells": cells,
