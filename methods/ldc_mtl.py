@@ -49,11 +49,14 @@ class LDCMTL(InitialLosses, LossMethod):
 
     penalty: float
     lr: float
+    differences: Tensor
+    """``[T - 1, T]``: of neighbours."""
 
     def setup(self) -> None:
         super().setup()
         self.v = nn.Parameter(torch.zeros(self.num_tasks))
         self.adam = Adam((self.num_tasks,), self.lr)
+        self.register_buffer("differences", torch.eye(self.num_tasks).diff(dim=0), persistent=False)
 
     def objective(self, losses: Tensor) -> Tensor:
         start = self.started(losses)
@@ -64,8 +67,8 @@ class LDCMTL(InitialLosses, LossMethod):
         start, shares = self.started(losses), self.v.detach().softmax(0)
         scales = start.min() / start
         weighted = shares * losses * scales  # rounded as in the objective: at first all are equal
-        signs = nn.functional.pad(weighted.diff().sign(), (1, 1))
-        slopes = scales * (1 - self.penalty * signs.diff())
+        differences = self.differences.to(weighted)
+        slopes = torch.addcmul(scales, scales, (differences @ weighted).sign() @ differences, value=self.penalty)
         of_shares = (losses * slopes).to(shares)
         return (shares * slopes).to(losses), [shares * (of_shares - shares @ of_shares)]
 

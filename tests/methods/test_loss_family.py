@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import methods
-from methods.grouping import group_means
+from methods.grouping import _by_numbers, _by_tensors, group_means
 from tests import linear
 from tests.inputs import gaussian
 
@@ -247,6 +247,16 @@ def test_groups_are_those_of_least_squared_error(values: list[float], groups: in
     assert float((given_values - found).square().sum()) <= best + 1e-9 * (1 + float(ordered.square().sum()))
     for mean in found.unique():
         assert given_values[found == mean].mean().item() == pytest.approx(mean.item(), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 5])
+def test_groups_are_the_same_by_numbers_as_by_tensors(groups: int) -> None:
+    """Tensors are for devices that would have to be waited for, and for what takes long in Python."""
+    random = torch.Generator().manual_seed(groups)
+    for count in (groups, 7, 20):
+        for values in (torch.rand(count, generator=random), torch.randint(0, 3, (count,), generator=random).float()):
+            assert _by_numbers(values.tolist(), groups) == _by_tensors(values.double(), groups).tolist()
+    assert all(map(math.isnan, _by_numbers([math.inf, math.nan, 1.0, 2.0, math.inf], groups)))
 
 
 def test_go4align() -> None:
