@@ -51,7 +51,7 @@ class Outcome:
     note: str
     """The file's."""
     apart: bool = False
-    """Not of the source, but a variant or a finding of ours."""
+    """Not what the source ran or found."""
 
 
 def mean_of(values: Sequence[float]) -> Number:

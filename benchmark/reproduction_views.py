@@ -21,9 +21,9 @@ _MANY = 12
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """How many cells are what, in one line; what no source has is counted apart."""
+    """How many cells are what, in one line; what is not the source's is counted apart."""
     counted, apart = (_in_words(_counts(outcomes, apart)) for apart in (False, True))
-    return f"{counted}; of variants and findings of ours {apart}" if any(outcome.apart for outcome in outcomes) else counted
+    return f"{counted}; counted apart: {apart}" if any(outcome.apart for outcome in outcomes) else counted
 
 
 def _counts(outcomes: Sequence[Outcome], apart: bool) -> dict[str, int]:

@@ -47,7 +47,7 @@ class Request:
 
 
 def reproduce(request: Request) -> int:
-    """Prints the verdicts; 1 where a cell is not matched or contradicted, or could not be compared as its run is missing.
+    """Prints the verdicts; 1 where a cell of the source is not matched or contradicted, or any has no run to be compared.
 
     Raises:
         UsageError, MethodError, TaskError, StoreError, ExecutorError: before anything is written.
@@ -79,7 +79,7 @@ def reproduce(request: Request) -> int:
         console = Console()
         width, colour = min(console.width, 140) if console.is_terminal else 120, console.is_terminal
         print(render(experiment, outcomes, "md" if request.output == "md" else "table", width=width, colour=colour), end="")
-    return int(any(outcome.verdict in ("not matched", "contradicted", "not run") for outcome in outcomes))
+    return int(any(each.verdict == "not run" or (each.verdict in ("not matched", "contradicted") and not each.apart) for each in outcomes))
 
 
 def outcomes_of(wanted: Planned, store: Store, rows: Sequence[str] = ()) -> list[Outcome]:

@@ -1,15 +1,16 @@
 """The two-objective toy once more, in double precision and without the methods: whose end is right where two implementations differ?
 
-    .venv/bin/python scripts/reproduce/two_objective_float64.py [METHOD ...]       # a minute or two each
+    .venv/bin/python scripts/reproduce/two_objective_float64.py [METHOD ...] [--runs 5]       # a minute or two each
 
-Closed forms for two tasks on the landscape's own gradients, Adam written out. Every start is run five times, four of them with small things
-changed: the start by up to 1e-6, Adam's epsilon by up to a fifth. Where these end apart, no two implementations need agree.
+Closed forms for two tasks on the landscape's own gradients, Adam written out. Every start is run several times, all but once with small
+things changed: the start by up to 1e-6, Adam's epsilon by up to a fifth. Where these end apart, no two implementations need agree.
 
 The names with an underscore have the details of two_task_simulation.py beside this file.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import random
 import sys
@@ -23,7 +24,7 @@ from tasks.two_objective import PROBLEMS, front_distance, losses
 Pair = tuple[float, float]
 APART = 1e-6
 EPSILONS = (1e-8, 9e-9, 1.1e-8, 8e-9, 1.2e-8)
-"""Adam's, a run each."""
+"""Adam's, a run each; those of further runs lie between."""
 GUARD, OPPOSED = 1e-12, 1e-9
 
 
@@ -189,18 +190,28 @@ def end_of_famo(x: list[float], adam: Adam, learner: Adam, scale: float, steps: 
     return x[0], x[1]
 
 
+def changed(run: int, start: Pair) -> tuple[Pair, float]:
+    """Start and epsilon of a run."""
+    shift = random.Random(run)
+    moved = start if run == 0 else (start[0] + shift.uniform(-APART, APART), start[1] + shift.uniform(-APART, APART))
+    return moved, EPSILONS[run] if run < len(EPSILONS) else shift.uniform(min(EPSILONS), max(EPSILONS))
+
+
 def main() -> None:
     names = [*METHODS, "famo"]
-    unknown = [name for name in sys.argv[1:] if name not in names]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(names)}; default: all")
+    parser.add_argument("--runs", type=int, default=len(EPSILONS), help="of every start")
+    given = parser.parse_args()
+    unknown = [name for name in given.methods if name not in names]
     if unknown:
         sys.exit(f"unknown method {unknown[0]!r}; expected one of {', '.join(names)}")
     for problem, steps in zip(PROBLEMS, (50_000, 100_000), strict=True):
-        for name in sys.argv[1:] or names:
+        for name in given.methods or names:
             for start in problem.starts:
                 found = []
-                for run, epsilon in enumerate(EPSILONS):
-                    shift = random.Random(run)
-                    moved = start if run == 0 else (start[0] + shift.uniform(-APART, APART), start[1] + shift.uniform(-APART, APART))
+                for run in range(given.runs):
+                    moved, epsilon = changed(run, start)
                     pair, *_ = losses(*end(name, moved, problem.scale, steps, epsilon), problem.scale)
                     found.append(f"({pair[0]:.4g}, {pair[1]:.4g}; {front_distance(pair, problem.scale):.2f} off)")
                 print(f"{problem.card.name} {name} {start}: {' '.join(found)}", flush=True)

@@ -243,7 +243,7 @@ def test_failures_are_not_matched_and_missing_runs_are_said(tmp_path: Path) -> N
     assert cells[-1].verdict == "not run"
     assert summary(cells) == "2 of 4 cells matched, 1 undefined, 2 not run"
     apart = [*cells, replace(cells[0], apart=True)]
-    assert summary(apart) == f"{summary(cells)}; of variants and findings of ours 1 of 1 cells matched"
+    assert summary(apart) == f"{summary(cells)}; counted apart: 1 of 1 cells matched"
     told = msgspec.json.decode(as_json(load(write(tmp_path)), apart))
     assert (told["counts"]["matched"], told["counts_apart"]["matched"]) == (2, 1)
 

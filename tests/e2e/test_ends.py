@@ -1,25 +1,27 @@
-"""Toy C1: where each method ends from each published start, at both published scales, beside an independent simulation.
+"""Toy C1: every end that the independent simulation printed, at both published scales, and what of LossBench ends there.
 
-Gradients and weights are those of LossBench, in double precision on the host, without the harness (for which see ``test_two_objective``):
-fifty thousand steps take seconds, fewer than one under equal weights. Adam with a learning rate of 1e-3, as in the papers.
+The table has the simulation's own numbers. An end is reached if both losses are within 1 % of the front's extent (``WITHIN``); five are
+held to less, with the reason (``LOOSER``). Gradients and weights are those of LossBench, in double precision on the host, without the
+harness (for which see ``test_two_objective``); Adam with a learning rate of 1e-3, as in the papers.
 
-What differs from the simulation, and why:
-- From (0, 0) both gradients lie along x2, and while x1 = 0 the landscape is its own mirror image but for the scale of L1. A method to which
-  that scale means nothing (Nash-MTL, IMTL-G) therefore keeps x1 = 0 and ends in the balanced point. The simulation's closed forms divided
-  0 by 0 there.
+Most ends are those of the registry's methods. The others are those of variants in ``scripts/reproduce/two_task_simulation.py``, which
+differ from the registry's methods by one detail (``BY_VARIANT``), for these reasons:
+
+- Nash-MTL and FairGrad with alpha = 1, which has its objective: from (0, 0) both gradients lie along x2, and while x1 = 0 the landscape is
+  its own mirror image but for the scale of L1, which means nothing to them. They keep x1 = 0 and end in the balanced point. 1e-12 added to
+  the norms breaks the tie. Elsewhere their direction has the length √2 however close the front is, and the last steps hop along it.
+- FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where a direction of unit length rests.
 - From (9, 9) the way leads along a valley with a logarithmic singularity in its floor, whose steep gradients stay in Adam's second moment
-  for thousands of steps. How long the crossing takes hangs on the rounding (``a * a`` for ``a ** 2`` moves PCGrad's end by 0.5 units of the
-  table, hence its tolerances): CAGrad at s = 0.1 is not through after 50,000 steps here, nor in the figure of Nash-MTL, but was in the
-  simulation (it arrives within 150,000). PCGrad at s = 1 has ended in (-17.65, -11.60), in (-18.43, -9.90), and there in (-18.90, -8.54).
-- FairGrad with alpha = 2 takes longer steps as gradients shrink, and wanders along the front where others rest: its tolerance is wider. So
-  does Nash-MTL, whose direction has the length √2 however close the front is: at s = 1 from (-8.5, -5) it stands at L1 = -1.63 after 5,000
-  steps, at -2.00 after 30,000 and at -2.95 after 100,000, where the simulation had -2.02.
+  for thousands of steps. CAGrad at s = 0.1 is not through after 50,000 steps, nor in the figure of Nash-MTL; with weights of sum 1 it is.
+
+What the registry's methods do in those cells is held, too (``OURS``).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,43 +32,88 @@ from methods.families import GramianMethod, LossWeighting
 from tasks.two_objective import TwoObjective, losses
 
 Pair = tuple[float, float]
+Cell = tuple[str, str, int]
+"""Problem, row and start."""
 
-STUCK = None
-"""Not on the front at the end: in the valley, or still on the way through it."""
-ON_FRONT = 0.05
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Ends (L1/s, L2) by start; the tolerance is in the same unit, in which the front extends over 19.6 in each: 4 % of it where a method
-    stops where it first meets the front, less where it seeks an optimum."""
-
-    ends: tuple[Pair | None, ...]
-    settings: dict[str, float] = field(default_factory=dict)
-    within: float = 0.8
-
-
-OPTIMUM = 0.1
-BALANCED = (-15.09, -15.09)
 NASH = "two_objective"
 CAGRAD = "two_objective_cagrad"
-TABLE = {
-    (NASH, "equal"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83)), within=OPTIMUM),
-    (NASH, "pcgrad"): Expected(((-7.0, -19.33), (-9.3, -18.66), STUCK, (-8.3, -18.98), (-19.6, -5.65))),
-    (NASH, "cagrad"): Expected(((-3.8, -19.83), (-3.8, -19.83), STUCK, (-3.8, -19.83), (-3.8, -19.83)), {"c": 0.4}, OPTIMUM),
-    (NASH, "mgda"): Expected(((-11.9, -17.47), (-19.9, -2.85), (-20.0, -0.46), (-7.3, -19.24), (-20.0, -0.41))),
-    (NASH, "imtl_g"): Expected(((-11.3, -17.81), BALANCED, (-17.9, -11.06), (-9.2, -18.69), (-19.7, -4.87))),
-    (NASH, "nash_mtl"): Expected(((-10.0, -18.37), BALANCED, (-18.2, -10.40), (-9.3, -18.65), (-19.5, -6.17))),
-    (NASH, "fairgrad"): Expected(((-11.3, -17.82), (-18.9, -8.48), (-19.3, -7.26), (-8.4, -18.95), (-19.9, -3.32)), {"alpha": 2.0}, 1.5),
-    (NASH, "famo"): Expected(((-14.4, -15.75), (-15.2, -14.98), (-15.6, -14.60), (-13.7, -16.33), (-17.3, -12.32)), {"gamma": 0.0}),
-    (CAGRAD, "equal"): Expected((STUCK, BALANCED, STUCK), within=OPTIMUM),
-    (CAGRAD, "pcgrad"): Expected(((-11.65, -17.62), (-2.05, -19.95), (-18.43, -9.90)), within=2.0),
-    (CAGRAD, "cagrad"): Expected((BALANCED, BALANCED, BALANCED), {"c": 0.5}, OPTIMUM),
-    (CAGRAD, "mgda"): Expected(((-9.34, -18.64), (-0.42, -19.99), (-18.64, -9.33))),
-    (CAGRAD, "nash_mtl"): Expected(((-10.21, -18.30), (-2.02, -19.95), (-18.31, -10.20)), within=1.5),
+ROWS: dict[str, tuple[str, dict[str, float]]] = {
+    "LS": ("equal", {}),
+    "RLW": ("rlw", {}),
+    "PCGrad": ("pcgrad", {}),
+    "CAGrad c=.4": ("cagrad", {"c": 0.4}),
+    "CAGrad c=.5": ("cagrad", {"c": 0.5}),
+    "MGDA": ("mgda", {}),
+    "IMTL-G": ("imtl_g", {}),
+    "Nash": ("nash_mtl", {}),
+    "FairGrad a=1": ("fairgrad", {"alpha": 1.0}),
+    "FairGrad a=2": ("fairgrad", {"alpha": 2.0}),
+    "FAMO": ("famo", {"gamma": 0.0}),
 }
-EVERY_TIME = {(NASH, "equal", 0), (NASH, "equal", 2), (NASH, "imtl_g", 1), (CAGRAD, "equal", 1)}
-"""A second a run: one end of the front, one that gets stuck, and both ways to the balanced point. The others are slow."""
+STUCK = None
+"""Not on the front at the end: in the valley, or still on the way through it. Printed as a point, which was moving."""
+UNDEFINED = (0.0, 0.0)
+"""0/0: where the simulation started it stayed."""
+PRINTED: dict[str, dict[str, tuple[Pair | None, ...]]] = {
+    NASH: {  # from (-8.5, 7.5), (0, 0), (9, 9), (-7.5, -.5), (9, -1); s = 0.1, 50,000 steps
+        "LS": ((-0.38, -19.83), (-0.38, -19.83), STUCK, (-0.38, -19.83), (-0.38, -19.83)),
+        "RLW": ((-0.38, -19.83), (-0.38, -19.83), STUCK, (-0.37, -19.84), (-0.39, -19.82)),
+        "PCGrad": ((-0.70, -19.33), (-0.93, -18.66), STUCK, (-0.83, -18.98), (-1.96, -5.65)),
+        "CAGrad c=.4": ((-0.38, -19.83), (-0.38, -19.83), (-0.38, -19.83), (-0.38, -19.83), (-0.38, -19.83)),
+        "MGDA": ((-1.19, -17.47), (-1.99, -2.85), (-2.00, -0.46), (-0.73, -19.24), (-2.00, -0.41)),
+        "IMTL-G": ((-1.13, -17.81), UNDEFINED, (-1.79, -11.06), (-0.92, -18.69), (-1.97, -4.87)),
+        "Nash": ((-1.00, -18.37), (-1.21, -17.36), (-1.82, -10.40), (-0.93, -18.65), (-1.95, -6.17)),
+        "FairGrad a=1": ((-1.00, -18.37), (-1.21, -17.36), (-1.82, -10.40), (-0.93, -18.65), (-1.95, -6.17)),
+        "FairGrad a=2": ((-1.13, -17.82), (-1.89, -8.48), (-1.93, -7.26), (-0.84, -18.95), (-1.99, -3.32)),
+        "FAMO": ((-1.44, -15.75), (-1.52, -14.98), (-1.56, -14.60), (-1.37, -16.33), (-1.73, -12.32)),
+    },
+    CAGRAD: {  # from (-8.5, 7.5), (-8.5, -5), (9, 9); s = 1, 100,000 steps
+        "LS": (STUCK, (-15.09, -15.09), STUCK),
+        "PCGrad": ((-11.65, -17.62), (-2.05, -19.95), (-18.90, -8.54)),
+        "CAGrad c=.5": ((-15.09, -15.09), (-15.09, -15.09), (-15.09, -15.09)),
+        "MGDA": ((-9.34, -18.64), (-0.42, -19.99), (-18.64, -9.33)),
+        "Nash": ((-10.21, -18.30), (-2.02, -19.95), (-18.31, -10.20)),
+    },
+}
+STEPS = {NASH: 50_000, CAGRAD: 100_000}
+EXTENT = 19.6
+"""Of the front, in L1/s and in L2."""
+WITHIN = 0.2
+"""1 % of it, to the rounding of what is printed."""
+LOOSER: dict[Cell, float] = {
+    # Where PCGrad meets the front is decided in the valley, by rounding: so far from what is printed an independent implementation ends in
+    # twenty runs with the start moved by up to 1e-6 and Adam's epsilon by up to a fifth (scripts/reproduce/two-objective.toml).
+    (NASH, "PCGrad", 0): 0.06 * EXTENT,
+    (CAGRAD, "PCGrad", 0): 0.17 * EXTENT,
+    (CAGRAD, "PCGrad", 2): 0.16 * EXTENT,
+    # The last steps hop across the front: such runs end from (-1.124, -17.83) to (-1.169, -17.60).
+    (NASH, "IMTL-G", 0): 0.02 * EXTENT,
+    # It hangs on Adam's epsilon: 1e-8 ends at (-1.465, -15.51), 1.1e-8 at (-1.434, -15.79).
+    (NASH, "FAMO", 0): 0.02 * EXTENT,
+}
+BY_VARIANT: dict[Cell, str] = {
+    (NASH, "CAGrad c=.4", 2): "cagrad_unit",
+    **{(NASH, row, start): "nash_mtl_guarded" for row in ("Nash", "FairGrad a=1") for start in (1, 2, 3, 4)},
+    **{(NASH, "FairGrad a=2", start): "fairgrad_unit" for start in (0, 1, 3, 4)},
+    (CAGRAD, "Nash", 1): "nash_mtl_guarded",
+}
+BALANCED = (-1.509, -15.09)
+OURS: dict[Cell, tuple[Pair | None, float]] = {
+    # On the front elsewhere, within so much of it; or stuck.
+    (NASH, "CAGrad c=.4", 2): (STUCK, 0.0),
+    (NASH, "IMTL-G", 1): (BALANCED, WITHIN),
+    **{(NASH, row, 1): (BALANCED, WITHIN) for row in ("Nash", "FairGrad a=1")},
+    **{(NASH, row, 2): ((-1.832, -10.16), WITHIN) for row in ("Nash", "FairGrad a=1")},
+    **{(NASH, row, 3): ((-0.949, -18.58), WITHIN) for row in ("Nash", "FairGrad a=1")},
+    **{(NASH, row, 4): ((-1.954, -5.89), WITHIN) for row in ("Nash", "FairGrad a=1")},
+    (NASH, "FairGrad a=2", 0): ((-0.997, -18.40), 0.04 * EXTENT),
+    (NASH, "FairGrad a=2", 1): ((-1.881, -8.83), 0.02 * EXTENT),
+    (NASH, "FairGrad a=2", 3): ((-0.892, -18.78), 0.02 * EXTENT),
+    (NASH, "FairGrad a=2", 4): ((-1.983, -3.81), 0.02 * EXTENT),
+    (CAGRAD, "Nash", 1): ((-2.95, -19.90), 0.04 * EXTENT),  # at -1.63 after 5,000 steps and -2.00 after 30,000
+}
+EVERY_TIME = {(NASH, "LS", 0), (NASH, "LS", 2), (CAGRAD, "LS", 1)}
+"""A second a run: the common end, one that gets stuck, and the balanced point. The others are slow."""
 
 
 class Adam:
@@ -85,10 +132,11 @@ class Adam:
             x[axis] -= self.rate / bias1 * self.first[axis] / (math.sqrt(self.second[axis] / bias2) + 1e-8)
 
 
-def descend(problem: TwoObjective, seed: int, method: str, settings: dict[str, float], steps: int) -> tasks.Evaluation:
-    """Trains from the start of ``seed`` and says where it ended."""
-    scale, x, adam = problem.scale, list(problem.start(seed)), Adam()
-    balancer = methods.create(method, 2, **settings)
+def descend(problem: TwoObjective, start: int, method: str, settings: dict[str, float], steps: int) -> tasks.Evaluation:
+    """Trains from that start and says where it ended."""
+    scale, x, adam = problem.scale, list(problem.start(start)), Adam()
+    known = {parameter.name for parameter in methods.get(method).card.hyperparameters}
+    balancer = methods.create(method, 2, **{name: value for name, value in settings.items() if name in known})  # type: ignore[arg-type]
     # FAMO takes logarithms of what is above the least that a loss can be; its authors subtract these.
     floor = torch.tensor([-21 * scale, -21], dtype=torch.float64)
     for _ in range(steps):
@@ -97,39 +145,67 @@ def descend(problem: TwoObjective, seed: int, method: str, settings: dict[str, f
             across = a[0] * b[0] + a[1] * b[1]
             gramian = torch.tensor([[a[0] ** 2 + a[1] ** 2, across], [across, b[0] ** 2 + b[1] ** 2]], dtype=torch.float64)
             first, second = balancer.weights(gramian, torch.tensor(value, dtype=torch.float64)).tolist()
-        elif isinstance(balancer, LossWeighting) and balancer.reforward:
-            first, second = balancer.weights(torch.tensor(value, dtype=torch.float64) - floor).tolist()
         else:
-            first, second = 0.5, 0.5
+            assert isinstance(balancer, LossWeighting)
+            first, second = balancer.weights(torch.tensor(value, dtype=torch.float64) - floor).tolist()
         adam.step(x, (first * a[0] + second * b[0], first * a[1] + second * b[1]))
         if balancer.reforward:
             assert isinstance(balancer, LossWeighting)
             balancer.observe(torch.tensor(losses(x[0], x[1], scale)[0], dtype=torch.float64) - floor)
     assert not balancer.events
-    return ended(problem, x)
-
-
-def ended(problem: TwoObjective, x: list[float]) -> tasks.Evaluation:
     session = problem.open(seed=0, batch_size=1)
     session.model.get_parameter("x").data.copy_(torch.tensor(x))
     return session.evaluate("test")
 
 
-CELLS = [
-    pytest.param(name, method, seed, id=f"{name}-{method}-{seed}", marks=[] if (name, method, seed) in EVERY_TIME else [pytest.mark.slow])
-    for (name, method), expected in TABLE.items()
-    for seed in range(len(expected.ends))
-]
-
-
-@pytest.mark.parametrize(("name", "method", "seed"), CELLS)
-def test_every_start_ends_where_the_simulation_says(name: str, method: str, seed: int) -> None:
-    problem, expected = tasks.problem(name), TABLE[name, method]
+def assert_ends(cell: Cell, method: str, end: Pair | None, within: float) -> None:
+    name, row, start = cell
+    problem = tasks.problem(name)
     assert isinstance(problem, TwoObjective)
-    result = descend(problem, seed, method, expected.settings, steps=50_000 if name == NASH else 100_000)
-    end = expected.ends[seed]
+    result = descend(problem, start, method, ROWS[row][1], STEPS[name])
     if end is STUCK:
         assert result.metrics["front_distance"] > 1
-    else:
-        assert result.metrics["front_distance"] < ON_FRONT
-        assert (result.losses[0] / problem.scale, result.losses[1]) == pytest.approx(end, abs=expected.within)
+        return
+    assert result.metrics["front_distance"] < 0.05
+    first, second = result.losses
+    assert (first / problem.scale, second) == pytest.approx((end[0] / problem.scale, end[1]), abs=within)
+
+
+ENDS: dict[Cell, Pair | None] = {
+    (name, row, start): end for name, rows in PRINTED.items() for row, ends in rows.items() for start, end in enumerate(ends)
+}
+
+
+def cases(cells: Iterable[Cell]) -> list[object]:
+    return [pytest.param(cell, id="-".join(map(str, cell)), marks=() if cell in EVERY_TIME else pytest.mark.slow) for cell in cells]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def variants() -> None:
+    methods.load(Path(__file__).parents[2] / "scripts/reproduce/two_task_simulation.py")
+
+
+@pytest.mark.parametrize("cell", cases(cell for cell, end in ENDS.items() if end is not UNDEFINED))
+def test_every_start_ends_where_the_simulation_says(cell: Cell) -> None:
+    assert_ends(cell, BY_VARIANT.get(cell, ROWS[cell[1]][0]), ENDS[cell], LOOSER.get(cell, WITHIN))
+
+
+@pytest.mark.parametrize("cell", cases(OURS))
+def test_where_the_registrys_methods_end_instead(cell: Cell) -> None:
+    assert_ends(cell, ROWS[cell[1]][0], *OURS[cell])
+
+
+def test_imtl_g_is_undefined_where_the_simulation_says_so() -> None:
+    """Its general equations divide 0 by 0 from (0, 0), where the gradients are parallel. The closed form for two tasks does not."""
+    problem = tasks.problem(NASH)
+    assert isinstance(problem, TwoObjective)
+    _, a, b = problem.losses(problem.start(1))
+    assert [a[0] / math.hypot(*a), a[1] / math.hypot(*a)] == [
+        b[0] / math.hypot(*b),
+        b[1] / math.hypot(*b),
+    ]  # D = 0, w = 0/D
+
+
+def test_every_cell_that_is_not_the_registrys_says_where_the_registrys_ends() -> None:
+    assert set(OURS) == set(BY_VARIANT) | {cell for cell, end in ENDS.items() if end is UNDEFINED}
+    assert not set(LOOSER) & set(BY_VARIANT)

@@ -92,6 +92,10 @@ def test_it_runs_what_is_missing_and_says_what_is_matched(halving: Path, cli: Cl
     wrong = cli("reproduce", halving, "--results", results, "--jobs", 1, "--format", "md")
     assert wrong.returncode == 1
     assert "printed 0.25, 0.3; first/loss off by" in wrong.stdout
+    halving.write_text(halving.read_text(encoding="utf-8").replace("[tables.rows]", "apart = true\n[tables.rows]"), encoding="utf-8")
+    apart = cli("reproduce", halving, "--results", results, "--jobs", 1, "--format", "md")
+    assert apart.returncode == 0, apart.stderr
+    assert "1 of 1 cells matched; counted apart: 0 of 1 cells matched, 1 not matched" in apart.stdout
     assert len(Store(results).scan().records) == 6
 
 
