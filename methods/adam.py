@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 
+ONE = torch.ones(())
+
+
 class Adam(nn.Module):
     """First and second moments of a gradient of the given shape, bias-corrected."""
 
@@ -29,15 +32,18 @@ class Adam(nn.Module):
 
     def step(self, value: Tensor, gradient: Tensor) -> None:
         """Moves ``value`` in place."""
-        first, (beta1, beta2) = self.first, self.betas
+        # From the dict, and a tensor added: an attribute of a module costs a microsecond, a Python number in an operator four (measured).
+        buffers, (beta1, beta2) = self._buffers, self.betas
+        first, second, steps = buffers["first"], buffers["second"], buffers["steps"]
+        assert first is not None and second is not None and steps is not None
         moved = value.detach().to(first.dtype).contiguous()  # the operator wants one dtype, and pairs elements by their addresses
         torch._fused_adam_(
             [moved],
             [gradient.to(first).contiguous()],
             [first],
-            [self.second],
+            [second],
             [],
-            [self.steps.add_(1)],
+            [steps.add_(ONE)],
             lr=self.lr,
             beta1=beta1,
             beta2=beta2,
