@@ -10,7 +10,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-
 ONE = torch.ones(())
 
 
@@ -35,7 +34,9 @@ class Adam(nn.Module):
         # From the dict, and a tensor added: an attribute of a module costs a microsecond, a Python number in an operator four (measured).
         buffers, (beta1, beta2) = self._buffers, self.betas
         first, second, steps = buffers["first"], buffers["second"], buffers["steps"]
-        assert first is not None and second is not None and steps is not None
+        assert first is not None
+        assert second is not None
+        assert steps is not None
         moved = value.detach().to(first.dtype).contiguous()  # the operator wants one dtype, and pairs elements by their addresses
         torch._fused_adam_(
             [moved],
