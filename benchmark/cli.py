@@ -587,7 +587,10 @@ def reproduce(
     data_dir: DataDir = None,
     offline: Offline = False,
 ) -> int:
-    """Train what is missing of a published experiment and say, cell by cell, whether ours is what is printed. Exits with 1 where not."""
+    """Train what is missing of a published experiment and say, cell by cell, whether ours is what is printed.
+
+    Exits with 1 where it is not, or a run failed.
+    """
     from benchmark.commands import flags
     from benchmark.commands.reproduce import Request
     from benchmark.commands.reproduce import reproduce as execute

@@ -28,7 +28,7 @@
     tolerance = "near"
     metrics = ["first/loss", "second/loss"]     # a cell has one number for each, or is "stuck" or "undefined"
     columns = ["(9, 9)", "(0, 0)"]              # seeds 0, 1, ...; without it one column: the mean over all seeds
-    apart = true                                # optional, of relations too: not what the source ran or found, counted apart
+    apart = true                                # optional, of relations too: counted apart, as a second implementation or a finding of ours
     [tables.rows]
     CAGrad = [[-0.38, -19.83], "stuck"]
     [[tables.notes]]

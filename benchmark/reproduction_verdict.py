@@ -12,7 +12,7 @@ from benchmark.published.recompute import recompute
 from benchmark.records import FINISHED, RunRecord
 from benchmark.reproduction import Cell, Experiment, Printed, Relation, Tolerance, Witness
 
-Verdict = Literal["matched", "not matched", "contradicted", "undetermined", "undefined", "not run"]
+Verdict = Literal["matched", "not matched", "contradicted", "undetermined", "undefined", "failed", "not run"]
 """``undefined``: the source's method is not defined there, so that nothing can be compared. The next two only where another implementation
 agrees with ours. ``contradicted``: it denies what is printed. ``undetermined``: its own runs end further apart than the tolerance, so that
 no number can be matched, and what is printed is one that it might give."""
@@ -51,7 +51,7 @@ class Outcome:
     note: str
     """The file's."""
     apart: bool = False
-    """Not what the source ran or found."""
+    """Another implementation of a row, or a finding of ours: counted apart."""
 
 
 def mean_of(values: Sequence[float]) -> Number:
@@ -138,6 +138,10 @@ def _cell(
     return ours, verdict, said
 
 
+MANY = 20
+"""Runs of another implementation that show how far apart its ends lie: one more is outside of them once in ten times."""
+
+
 def _heard(printed: Sequence[float], ours: Sequence[float], ends: Sequence[Sequence[float]], allowed: Sequence[float]) -> Verdict:
     """What another implementation says of an end of ours that is not the printed one, each number with what it is allowed."""
     ranges = [(min(column), max(column)) for column in zip(*ends, strict=True)]
@@ -149,7 +153,8 @@ def _heard(printed: Sequence[float], ours: Sequence[float], ends: Sequence[Seque
     if not agrees(ours, allowed):
         return "not matched"
     if wide:  # a few runs do not show all of the spread: as much again on either side
-        spread = [max(room, high - low) for (low, high), room in zip(ranges, allowed, strict=True)]
+        few = len(ends) < MANY
+        spread = [max(room, few * (high - low)) for (low, high), room in zip(ranges, allowed, strict=True)]
         return "undetermined" if agrees(printed, spread) else "contradicted"
     return "not matched" if agrees(printed, allowed) else "contradicted"
 
@@ -177,7 +182,7 @@ def _trouble(records: Sequence[RunRecord], seeds: Collection[int]) -> tuple[Verd
     failed = [record for record in here if record.status not in FINISHED]
     if failed:
         first = failed[0]
-        return "not matched", f"{len(failed)} of {len(seeds)} runs failed: {first.status}, {first.message}"
+        return "failed", f"{len(failed)} of {len(seeds)} runs failed: {first.status}, {first.message}"
     missing = set(seeds) - {record.spec.seed for record in here}
     return ("not run", f"{len(missing)} of {len(seeds)} runs are missing") if missing else None
 

@@ -15,7 +15,15 @@ from benchmark.published.views import Drawn, Grid, draw
 from benchmark.reproduction import Experiment
 from benchmark.reproduction_verdict import Number, Outcome
 
-SIGNS: dict[str, str] = {"matched": "✓", "not matched": "✗", "contradicted": "≠", "undetermined": "~", "undefined": "·", "not run": "?"}
+SIGNS: dict[str, str] = {
+    "matched": "✓",
+    "not matched": "✗",
+    "contradicted": "≠",
+    "undetermined": "~",
+    "undefined": "·",
+    "failed": "!",
+    "not run": "?",
+}
 _MANY = 12
 """Cells whose verdict is explained below a table; more are counted, and are in the JSON."""
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-ONE = torch.ones(())
+ONE = torch.ones((), device="cpu")  # whatever the default device is when this is imported
 
 
 class Adam(nn.Module):

@@ -15,7 +15,7 @@ from methods.solvers import CERTIFIED, constrained_min_norm
 @register(
     Card(
         name="forum",
-        version=1,
+        version=2,
         title="FORUM",
         paper="Ye et al., A First-Order Multi-Gradient Algorithm for Multi-Objective Bi-Level Optimization, ECAI 2024",
         year=2024,
@@ -69,9 +69,14 @@ class FORUM(BilevelMethod):
         fall = ahead.values(ahead.batch(0)) - self.descend(ahead, lower, inner)
         slopes = inner * (fall - inner @ fall)  # ∂q/∂a
         rows = ahead.rows(ahead.batch(1), "upper", [lower])
-        gramian = rows.gramian().double().cpu()
+        taken = rows.gramian()
+        gramian = taken.double().cpu()
         if not bool(gramian.isfinite().all() & ahead.values(ahead.batch(1)).isfinite().all()):
             return torch.full((2, self.num_tasks), math.nan, dtype=torch.float64)
+        lengths = gramian.diagonal().sqrt()
+        if lengths[-1] <= self.num_tasks * torch.finfo(taken.dtype).eps * (inner @ lengths[:-1]):
+            # q is as low as it can be: what is left of its gradient is rounding, and points anywhere.
+            gramian[-1], gramian[:, -1], slopes = 0.0, 0.0, torch.zeros_like(slopes)
         gramian[-1, -1] += slopes @ slopes
         norms = gramian.diagonal().sqrt()
         alive = norms[:-1] > 0

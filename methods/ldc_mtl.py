@@ -15,7 +15,7 @@ from methods.registry import register
 @register(
     Card(
         name="ldc_mtl",
-        version=1,
+        version=2,
         title="Loss discrepancy control",
         paper="Xiao et al., LDC-MTL: Balancing Multi-Task Learning through Scalable Loss Discrepancy Control, 2025",
         year=2025,
@@ -60,13 +60,14 @@ class LDCMTL(InitialLosses, LossMethod):
 
     def objective(self, losses: Tensor) -> Tensor:
         start = self.started(losses)
-        weighted = self.v.softmax(0) * losses * (start.min() / start)
+        weighted = self.v.softmax(0) * (losses / start * start.min())  # in this order: all are equal at first, to the last bit
         return weighted.sum() + self.penalty * weighted.diff().abs().sum()
 
     def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         start, shares = self.started(losses), self.v.detach().softmax(0)
-        scales = start.min() / start
-        weighted = shares * losses * scales  # rounded as in the objective: at first all are equal
+        least = start.min()
+        scales = least / start
+        weighted = shares * (losses / start * least)  # as in the objective
         differences = self.differences.to(weighted)
         slopes = torch.addcmul(scales, scales, (differences @ weighted).sign() @ differences, value=self.penalty)
         of_shares = (losses * slopes).to(shares)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-FALSE, TRUE = torch.tensor(False), torch.tensor(True)
+FALSE, TRUE = torch.tensor([False, True], device="cpu").unbind()  # whatever the default device is when this is imported
 
 
 class Window(nn.Module):
@@ -24,15 +24,20 @@ class Window(nn.Module):
 
     def see(self, losses: Tensor) -> Tensor:
         """Takes the detached losses ``[T]`` of this step; whether the window was complete before it ``[]``."""
-        if self.seen.is_cpu:  # where looking costs no wait for a device
-            step = int(self.seen) - self.start
-            if 0 <= step < self.length:
-                self.total.add_(losses)
-            complete = TRUE if step >= self.length else FALSE
-        else:
-            begun, complete = (self.seen >= self.bounds).unbind()
-            self.total.add_(losses * (begun ^ complete))
+        complete = self._by_numbers(losses) if self.seen.is_cpu else self._by_tensors(losses)
         self.seen.add_(1)
+        return complete
+
+    def _by_numbers(self, losses: Tensor) -> Tensor:
+        """Where looking costs no wait for a device."""
+        step = int(self.seen) - self.start
+        if 0 <= step < self.length:
+            self.total.add_(losses)
+        return TRUE if step >= self.length else FALSE
+
+    def _by_tensors(self, losses: Tensor) -> Tensor:
+        begun, complete = (self.seen >= self.bounds).unbind()
+        self.total.add_(losses * (begun ^ complete))
         return complete
 
     @property

@@ -74,7 +74,7 @@ measured again later than its cell (`--again`). The floors are sums of parts tha
 for a plain step. `floor`: forward, heads and optimizer once and the trunk backwards T times; `floor, two forwards`: a plain step and a
 second forward pass, which FAMO needs; `floor, by layers`: forward, heads and optimizer, and the bare products of a Gramian taken layer by
 layer, without what it costs to find the layers in the graph and to solve for the weights. Methods that only work on T numbers cost what
-some tens of operators cost that each take 3 to 8 µs whatever T is: `go4align` needs 40 of them, `ldc_mtl` 30, which is above 5 % of a
+some tens of operators cost that each take 3 to 8 µs whatever T is: `ldc_mtl` needs some 30 of them, which is above 5 % of a
 step of a millisecond or two. So it is with `gradnorm` at T=3 and batch 32: T short backward passes through head and last layer, the
 products of what they give, and a second pass through the heads; to pass these once is no faster there, as it costs 0.4 ms to take the
 graph apart and to work on its pieces.

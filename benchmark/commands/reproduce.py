@@ -47,7 +47,7 @@ class Request:
 
 
 def reproduce(request: Request) -> int:
-    """Prints the verdicts; 1 where a cell of the source is not matched or contradicted, or any has no run to be compared.
+    """Prints the verdicts; 1 where a cell is not matched or contradicted that is not counted apart, or any run is missing or failed.
 
     Raises:
         UsageError, MethodError, TaskError, StoreError, ExecutorError: before anything is written.
@@ -79,7 +79,8 @@ def reproduce(request: Request) -> int:
         console = Console()
         width, colour = min(console.width, 140) if console.is_terminal else 120, console.is_terminal
         print(render(experiment, outcomes, "md" if request.output == "md" else "table", width=width, colour=colour), end="")
-    return int(any(each.verdict == "not run" or (each.verdict in ("not matched", "contradicted") and not each.apart) for each in outcomes))
+    bad = ("failed", "not run"), ("failed", "not run", "not matched", "contradicted")
+    return int(any(outcome.verdict in bad[not outcome.apart] for outcome in outcomes))
 
 
 def outcomes_of(wanted: Planned, store: Store, rows: Sequence[str] = ()) -> list[Outcome]:

@@ -203,6 +203,8 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(names)}; default: all")
     parser.add_argument("--runs", type=int, default=len(EPSILONS), help="of every start")
     given = parser.parse_args()
+    if given.runs < 1:
+        sys.exit(f"--runs is {given.runs}; expected 1 or more")
     unknown = [name for name in given.methods if name not in names]
     if unknown:
         sys.exit(f"unknown method {unknown[0]!r}; expected one of {', '.join(names)}")

@@ -129,3 +129,26 @@ def test_what_a_script_imports_of_the_packages_is_there(path: Path) -> None:
             module = importlib.import_module(node.module)
             for alias in node.names:
                 assert hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}"), alias.name
+
+
+def test_the_default_device_of_the_first_import_is_that_of_no_constant() -> None:
+    """Method files are imported when a method is made, maybe under ``torch.device``: what they make then must stay on the host."""
+    code = """
+import torch, methods
+
+with torch.device("meta"):
+    for name in methods.names():
+        methods.get(name)
+wrong = []
+for name in [name for name in methods.names() if methods.card(name).family == "loss"]:
+    balancer = methods.create(name, 3, initial_losses=[1.0] * 3, prior_losses=[1.0] * 3)
+    balancer.calibrate(torch.ones(1, 3))
+    for step in range(60):
+        x = torch.ones(3, requires_grad=True)
+        balancer.backward(list(x.square() + 1 + step % 3))
+        balancer.after_step(list(x.detach().square() + 1))
+    if not x.grad.isfinite().all():
+        wrong.append(name)
+assert not wrong, wrong
+"""
+    python(code)

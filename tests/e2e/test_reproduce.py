@@ -81,7 +81,7 @@ def test_it_runs_what_is_missing_and_says_what_is_matched(halving: Path, cli: Cl
     assert whole.returncode == 0, whole.stderr
     told = json.loads(whole.stdout)
     assert told["counts"] == {
-        **dict.fromkeys(("not matched", "contradicted", "undetermined", "undefined", "not run"), 0),
+        **dict.fromkeys(("not matched", "contradicted", "undetermined", "undefined", "failed", "not run"), 0),
         "matched": 2,
     }
     assert told["cells"][0]["ours"][0]["n"] == 3

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import methods
 from methods.grouping import _by_numbers, _by_tensors, group_means
+from methods.window import Window
 from tests import linear
 from tests.inputs import gaussian
 
@@ -156,6 +157,25 @@ def test_ldc_mtl() -> None:
     assert torch.allclose(second, torch.tensor([1.0, 0.5, 0.25], dtype=torch.float64) / 3 * (1 + 0.1 * signs))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ldc_mtl_takes_no_side_at_first(dtype: torch.dtype) -> None:
+    """All weighted losses are equal at the first step, to the last bit: rounding must not say which is larger."""
+    random = torch.Generator().manual_seed(0)
+    for tasks in range(2, 41):
+        losses = torch.rand(tasks, generator=random, dtype=dtype) * 10.0 ** torch.randint(-3, 4, (tasks,), generator=random)
+        weights = methods.create("ldc_mtl", tasks, penalty=0.5).weigh(losses)
+        torch.testing.assert_close(weights, losses.min() / losses / tasks)
+
+
+def test_an_autocast_region_changes_no_weights() -> None:
+    losses = torch.tensor([1.001, 1.0, 0.999])  # equal in bfloat16
+    plain = methods.create("ldc_mtl", 3, penalty=0.3, initial="theory", initial_losses=[1.0] * 3).weigh(losses)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = methods.create("ldc_mtl", 3, penalty=0.3, initial="theory", initial_losses=[1.0] * 3).weigh(losses)
+    assert torch.equal(inside, plain)
+    assert plain.tolist() == pytest.approx([1.3 / 3, 1.0 / 3, 0.7 / 3])
+
+
 def test_ldc_mtl_learns_to_close_the_gap() -> None:
     balancer = linear.create("ldc_mtl", 2, penalty=0.5, lr=0.025, initial="theory", initial_losses=[1.0, 1.0])
     weights_of(balancer, *[[1.0, 3.0]] * 400)
@@ -165,6 +185,18 @@ def test_ldc_mtl_learns_to_close_the_gap() -> None:
 
 
 # -- windows in place of epochs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_window_is_the_same_by_numbers_as_by_tensors() -> None:
+    """Tensors are for devices that would have to be waited for."""
+    numbers, tensors = Window(2, 3, 4), Window(2, 3, 4)
+    for step in range(10):
+        losses = torch.tensor([1.0, 2.0]) * step
+        assert bool(numbers._by_numbers(losses)) == bool(tensors._by_tensors(losses)) == (step >= 7)
+        assert torch.equal(numbers.total, tensors.total)
+        numbers.seen += 1
+        tensors.seen += 1
+    assert numbers.mean.tolist() == [4.5, 9.0]  # of steps 3 to 6
 
 
 def test_dwa_starts_from_no_buffer_of_ones() -> None:
@@ -256,7 +288,9 @@ def test_groups_are_the_same_by_numbers_as_by_tensors(groups: int) -> None:
     for count in (groups, 7, 20):
         for values in (torch.rand(count, generator=random), torch.randint(0, 3, (count,), generator=random).float()):
             assert _by_numbers(values.tolist(), groups) == _by_tensors(values.double(), groups).tolist()
-    assert all(map(math.isnan, _by_numbers([math.inf, math.nan, 1.0, 2.0, math.inf], groups)))
+    for value in (math.inf, math.nan, 1e200):  # sums of which are not finite: the same on the host as on a device
+        values = torch.tensor([0.0, value, 1.0, -value], dtype=torch.float64)
+        assert torch.equal(group_means(values, groups).nan_to_num(7), _by_tensors(values, min(groups, 4)).nan_to_num(7))
 
 
 def test_go4align() -> None:
