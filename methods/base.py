@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -234,6 +234,17 @@ class Method(nn.Module, ABC):
             self._device_counts[event] = self._device_counts[event] + times if event in self._device_counts else times.clone()
         else:
             self._counts[event] += times
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """State follows a model to another device, but into no narrower dtype: in float16 a step counter ends at 2,048."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            moved: Tensor = fn(tensor)
+            narrower = tensor.is_floating_point() and torch.finfo(moved.dtype).bits < torch.finfo(tensor.dtype).bits
+            return tensor.to(moved.device) if narrower else moved
+
+        super()._apply(wide, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"generator": self.generator.get_state(), "names": self._names, "awaits": self._awaits}

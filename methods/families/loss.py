@@ -163,8 +163,7 @@ class LossMethod(Method):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         vars(self)["_state_device"] = None
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
+        return super()._apply(fn, recurse)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         super().set_extra_state(state)

@@ -143,7 +143,17 @@ fault(
 fault(
     lambda name: claims.permutation_equivariant(name, INPUTS["random"]), "in the order", Gramian, weights(lambda squares: squares.cumsum(0))
 )
-fault(state.stays_on_host, "made seen of its state torch.float16", Gramian, {**around(), **COUNTER, "_apply": nn.Module._apply})
+fault(state.stays_wide, "made seen of its state torch.float16", Gramian, {**around(), **COUNTER, "_apply": nn.Module._apply})
+fault(
+    state.stays_wide,
+    "made narrower with the model that it is part of: the update of step 1",
+    Loss,
+    {
+        **COUNTER,
+        "objective": lambda self, losses: losses.sum() * (1 + self.seen),
+        "_apply": lambda self, fn, recurse=True: (self.seen.add_(1), self)[1],
+    },
+)
 fault(
     derivatives.derivatives,
     "in torch.float64 are in torch.float16",
