@@ -240,7 +240,8 @@ class Method(nn.Module, ABC):
 
         def wide(tensor: Tensor) -> Tensor:
             moved: Tensor = fn(tensor)
-            narrower = tensor.is_floating_point() and torch.finfo(moved.dtype).bits < torch.finfo(tensor.dtype).bits
+            both = tensor.is_floating_point() and moved.is_floating_point()
+            narrower = both and torch.finfo(moved.dtype).bits < torch.finfo(tensor.dtype).bits
             return tensor.to(moved.device) if narrower else moved
 
         super()._apply(wide, recurse)  # type: ignore[no-untyped-call]

@@ -81,31 +81,6 @@ def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
     return tuple(found) if len(found) == len(linear) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A linear layer in which the head of a task reads the trunk: from δ at its outputs, δ W goes to the trunk."""
-
-    task: int
-    node: Any
-    weight: Tensor
-    """W ``[k, d]``."""
-
-
-INPUTS = {"AddmmBackward0": 1, "MmBackward0": 0}
-"""Which input of a linear layer's node is x."""
-
-
-def readers(anatomy: Anatomy) -> tuple[Reader, ...] | None:
-    """What every head reads the trunk by; None where one does by anything but linear layers."""
-    found = []
-    for task, node, position, *_ in anatomy.crossings:
-        name = node.name()
-        if INPUTS.get(name) != position or (name == "AddmmBackward0" and getattr(node, "_saved_alpha", 1) != 1):
-            return None
-        found.append(Reader(task, node, _weight(node)))
-    return tuple(found)
-
-
 def _weight(node: Any) -> Tensor:
     saved: Tensor = node._saved_mat2
     return saved.detach().T

@@ -73,8 +73,9 @@ class FORUM(BilevelMethod):
         gramian = taken.double().cpu()
         if not bool(gramian.isfinite().all() & ahead.values(ahead.batch(1)).isfinite().all()):
             return torch.full((2, self.num_tasks), math.nan, dtype=torch.float64)
-        lengths = gramian.diagonal().sqrt()
-        if lengths[-1] <= self.num_tasks * torch.finfo(taken.dtype).eps * (inner @ lengths[:-1]):
+        lengths, eps = gramian.diagonal().sqrt(), torch.finfo(taken.dtype).eps
+        lowered = inner @ fall > eps * (inner @ ahead.values(ahead.batch(0)).abs())
+        if not lowered and lengths[-1] <= self.num_tasks * eps * (inner @ lengths[:-1]):
             # q is as low as it can be: what is left of its gradient is rounding, and points anywhere.
             gramian[-1], gramian[:, -1], slopes = 0.0, 0.0, torch.zeros_like(slopes)
         gramian[-1, -1] += slopes @ slopes

@@ -78,14 +78,12 @@ class Plan:
         layers: what takes each layer.
         others: the indices of all other wanted parameters in the graph.
         links: the layers from the heads down, where the trunk is one chain of them.
-        readers: the layers in which heads read such a chain, where all are linear.
     """
 
     anatomy: Anatomy
     layers: tuple[Layer, ...]
     others: tuple[int, ...]
     links: tuple[chain.Link, ...] | None
-    readers: tuple[chain.Reader, ...] | None
 
     @property
     def summary(self) -> str:
@@ -168,7 +166,7 @@ def _planned(
     others = {i for i in leaves if i is not None}.difference(i for layer in layers for i in (layer.weight, layer.bias))
     chained = not others and not any(layer.convolution for layer in layers)
     links = chain.links(anatomy, [layer.node for layer in layers]) if chained else None
-    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links, chain.readers(anatomy) if links else None), saved
+    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
 
 
 def _hooked(parameter: Tensor) -> bool:

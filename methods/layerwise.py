@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -133,15 +132,11 @@ class Layerwise:
         Raises:
             MethodError: something in the trunk cannot pass several gradients at once.
         """
-        plan = self.plan
-        if plan.links is not None and plan.readers is not None and not followed:
-            self._descend(plan.links, partial(self._read, plan.readers, roots, seeds))
-            return
         self.sent, self.of_heads = self._heads(roots, seeds)
-        if plan.links is None:
+        if self.plan.links is None:
             self._batched(self.sent, followed)
         else:
-            self._descend(plan.links, self._stacked)
+            self._descend(self.plan.links, self.sent)
 
     def deposit_heads(self, factors: Sequence[float] | None = None) -> None:
         """The leaves of the heads accumulate seed_t · ∇L_t in their ``.grad``, times the factor of their task."""
@@ -166,37 +161,16 @@ class Layerwise:
         for index, piece in self.combine(torch.tensor(factors, dtype=torch.float64)):
             jacobian.accumulate(self.wanted[index], piece)
 
-    def _descend(self, links: Sequence[chain.Link], begin: Callable[[Tensor], None]) -> None:
-        """The passes through a trunk that is a chain, all at once: their gradients are kept in any case. ``begin`` writes the first."""
+    def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
+        """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
         by_node = {part.layer.node: part for part in self.parts}
         parts = [by_node[link.node] for link in links]
         kept = [memory(part.layer, self.tasks, self.scratch) for part in parts]
-        begin(kept[0])
+        nothing = kept[0].new_zeros(()).expand(kept[0].shape[1:])
+        torch.stack([next(iter(task.values()), nothing) for task in sent], out=kept[0])
         chain.descend(links, kept)
         for part, signals in zip(parts, kept, strict=True):
             part.keep(slice(None), signals)
-
-    def _stacked(self, kept: Tensor) -> None:
-        """What the heads sent to the trunk's one output."""
-        nothing = kept.new_zeros(()).expand(kept.shape[1:])
-        torch.stack([next(iter(task.values()), nothing) for task in self.sent], out=kept)
-
-    def _read(self, readers: Sequence[chain.Reader], roots: Sequence[Root], seeds: Sequence[float], kept: Tensor) -> None:
-        """The same by the products of its readers: autograd would need a hook a task, and add up what all of them send."""
-        factors = [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
-        inputs: list[Any] = [*(GradientEdge(reader.node, 0) for reader in readers), *self.plan.anatomy.heads]
-        several = len({reader.task for reader in readers}) < len(readers)  # then one may lie below another: see _heads
-        signals = torch.autograd.grad([root.start for root in roots], inputs, factors, retain_graph=several, allow_unused=True)
-        self.of_heads = signals[len(readers) :]
-        written = set()
-        for reader, signal in zip(readers, signals, strict=False):
-            if signal is not None and reader.task in written:
-                kept[reader.task].addmm_(signal, reader.weight)
-            elif signal is not None:
-                torch.mm(signal, reader.weight, out=kept[reader.task])
-                written.add(reader.task)
-        for task in set(range(self.tasks)) - written:
-            kept[task].zero_()
 
     def _batched(self, sent: Sequence[dict[tuple[Node, int], Tensor]], retain: bool) -> None:
         """The passes through any other trunk, by autograd."""

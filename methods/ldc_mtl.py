@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -49,14 +50,11 @@ class LDCMTL(InitialLosses, LossMethod):
 
     penalty: float
     lr: float
-    differences: Tensor
-    """``[T - 1, T]``: of neighbours."""
 
     def setup(self) -> None:
         super().setup()
         self.v = nn.Parameter(torch.zeros(self.num_tasks))
         self.adam = Adam((self.num_tasks,), self.lr)
-        self.register_buffer("differences", torch.eye(self.num_tasks).diff(dim=0), persistent=False)
 
     def objective(self, losses: Tensor) -> Tensor:
         start = self.started(losses)
@@ -66,13 +64,20 @@ class LDCMTL(InitialLosses, LossMethod):
     def derivatives(self, losses: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         start, shares = self.started(losses), self.v.detach().softmax(0)
         least = start.min()
-        scales = least / start
-        weighted = shares * (losses / start * least)  # as in the objective
-        differences = self.differences.to(weighted)
-        slopes = torch.addcmul(scales, scales, (differences @ weighted).sign() @ differences, value=self.penalty)
-        of_shares = (losses * slopes).to(shares)
-        return (shares * slopes).to(losses), [shares * (of_shares - shares @ of_shares)]
+        level = losses / start * least  # as in the objective
+        weighted = shares * level
+        differences = _differences(self.num_tasks, weighted.dtype, weighted.device)
+        slopes = 1 + self.penalty * ((differences @ weighted).sign() @ differences)
+        of_shares = (level * slopes).to(shares)
+        of_shares = of_shares - of_shares[0]  # where all are equal v stays, to the last bit: Adam divides any rounding by itself
+        return (shares * slopes * (least / start)).to(losses), [shares * (of_shares - shares @ of_shares)]
 
     def learn(self, gradients: Sequence[Tensor | None]) -> None:
         assert gradients[0] is not None  # the objective depends on v
         self.adam.step(self.v, gradients[0] / self.start.min())  # in units of the losses, so that Adam's epsilon is not
+
+
+@lru_cache(maxsize=8)
+def _differences(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Of neighbours, ``[T - 1, T]``."""
+    return torch.eye(count, dtype=dtype, device=device).diff(dim=0)

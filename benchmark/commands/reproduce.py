@@ -47,7 +47,8 @@ class Request:
 
 
 def reproduce(request: Request) -> int:
-    """Prints the verdicts; 1 where a cell is not matched or contradicted that is not counted apart, or any run is missing or failed.
+    """Prints the verdicts; 1 where a cell that is not counted apart is not matched or contradicted, or a run with a printed number is
+    missing or failed.
 
     Raises:
         UsageError, MethodError, TaskError, StoreError, ExecutorError: before anything is written.

@@ -146,7 +146,7 @@ class AdaptedGramian(_Adapted, GramianMethod):
     _home: Tensor
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        return nn.Module._apply(self, fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+        return Method._apply(self, fn, recurse)
 
     def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> Host:
         vars(self)["_home"] = torch.empty(0, dtype=gramian.dtype, device=gramian.device)

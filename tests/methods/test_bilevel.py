@@ -218,6 +218,23 @@ def test_forum_is_the_aggregated_gradient_over_weights_and_model(phi: float, ste
     assert bool((products[balancer.shares > 1e-9] <= least + 1e-9).all())  # the tasks with weight gain least
 
 
+def test_forum_hears_what_is_small_beside_a_task_of_the_other_batch() -> None:
+    """A loss that is flat on this batch and steep on the other does not make the gradient of this one rounding."""
+
+    def update(slope: float) -> float:
+        theta = nn.Parameter(torch.tensor([0.0, 1.0]))
+
+        def evaluate(k: int) -> list[Tensor]:
+            return [slope * theta[0] + 1, 3 - theta[1]] if k else [(theta[0] - 5).relu() + 1, 3 + theta[1]]
+
+        methods.create("forum", 2).backward(evaluate(0), shared=[theta], evaluate=evaluate)
+        assert theta.grad is not None
+        return theta.grad[1].item()
+
+    assert update(1e8) == pytest.approx(update(1.0), rel=1e-4)
+    assert update(1.0) > 0
+
+
 def test_forum_averages_its_weights_over_windows() -> None:
     net, balancer, newest = Pair(), forum(window=2), []
     fresh = balancer.newest  # type: ignore[attr-defined]

@@ -340,6 +340,27 @@ def test_hooks_that_can_be_seen_are_heard(hook: Callable[[Model, Tensor], None],
     assert torch.equal(found[0], found[1])
 
 
+@pytest.mark.parametrize("where", ["tensor", "node", "before the node"])
+def test_hooks_on_what_heads_send_to_the_trunk_are_heard(where: str) -> None:
+    """A user's clamp at a head acts on the trunk too, however the trunk is passed."""
+    found = []
+    for path in ("layers", "rows"):
+        model = build("linear")
+        z = model.trunk(model.x)
+        outputs = [head(z) for head in model.heads]
+        for output in outputs:
+            if where == "tensor":
+                output.register_hook(lambda g: g.clamp(-1e-3, 1e-3))
+            elif where == "node":
+                output.grad_fn.register_hook(lambda inputs, given: tuple(g if g is None else 2 * g for g in inputs))
+            else:
+                output.grad_fn.register_prehook(lambda given: tuple(g.clamp(-1e-3, 1e-3) for g in given))
+        balancer = methods.create("upgrad", 3, path=path)
+        balancer.backward([10.0**t * output.sin().square().mean() for t, output in enumerate(outputs)], shared=model.shared())
+        found.append(nets.grads(model.parameters()))
+    assert linear.close(found[0], found[1], 1e-10)
+
+
 CHAINS = ("linear", "one layer", "no bias", "elementwise", "in place", "frozen bias")
 
 
