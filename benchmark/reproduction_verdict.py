@@ -138,7 +138,7 @@ def _cell(
     return ours, verdict, said
 
 
-MANY = 20
+ENOUGH = 20
 """Runs of another implementation that show how far apart its ends lie: one more is outside of them once in ten times."""
 
 
@@ -152,10 +152,11 @@ def _heard(printed: Sequence[float], ours: Sequence[float], ends: Sequence[Seque
 
     if not agrees(ours, allowed):
         return "not matched"
-    if wide:  # a few runs do not show all of the spread: as much again on either side
-        few = len(ends) < MANY
-        spread = [max(room, few * (high - low)) for (low, high), room in zip(ranges, allowed, strict=True)]
-        return "undetermined" if agrees(printed, spread) else "contradicted"
+    if wide:
+        reach = list(allowed)
+        if len(ends) < ENOUGH:  # a few runs do not show all of the spread: as much again on either side
+            reach = [max(room, high - low) for (low, high), room in zip(ranges, allowed, strict=True)]
+        return "undetermined" if agrees(printed, reach) else "contradicted"
     return "not matched" if agrees(printed, allowed) else "contradicted"
 
 

@@ -10,8 +10,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-ONE = torch.ones((), device="cpu")  # whatever the default device is when this is imported
-
 
 class Adam(nn.Module):
     """First and second moments of a gradient of the given shape, bias-corrected."""
@@ -31,20 +29,15 @@ class Adam(nn.Module):
 
     def step(self, value: Tensor, gradient: Tensor) -> None:
         """Moves ``value`` in place."""
-        # From the dict, and a tensor added: an attribute of a module costs a microsecond, a Python number in an operator four (measured).
-        buffers, (beta1, beta2) = self._buffers, self.betas
-        first, second, steps = buffers["first"], buffers["second"], buffers["steps"]
-        assert first is not None
-        assert second is not None
-        assert steps is not None
+        first, (beta1, beta2) = self.first, self.betas
         moved = value.detach().to(first.dtype).contiguous()  # the operator wants one dtype, and pairs elements by their addresses
         torch._fused_adam_(
             [moved],
             [gradient.to(first).contiguous()],
             [first],
-            [second],
+            [self.second],
             [],
-            [steps.add_(ONE)],
+            [self.steps.add_(1)],
             lr=self.lr,
             beta1=beta1,
             beta2=beta2,

@@ -66,7 +66,8 @@ class FORUM(BilevelMethod):
     def weights(self, ahead: Lookahead) -> Tensor:
         inner = self.logits.softmax(0)
         lower = ahead.gradient(ahead.batch(0), inner)  # ∂q/∂θ
-        fall = ahead.values(ahead.batch(0)) - self.descend(ahead, lower, inner)
+        losses = ahead.values(ahead.batch(0))
+        fall = losses - self.descend(ahead, lower, inner)
         slopes = inner * (fall - inner @ fall)  # ∂q/∂a
         rows = ahead.rows(ahead.batch(1), "upper", [lower])
         taken = rows.gramian()
@@ -74,7 +75,7 @@ class FORUM(BilevelMethod):
         if not bool(gramian.isfinite().all() & ahead.values(ahead.batch(1)).isfinite().all()):
             return torch.full((2, self.num_tasks), math.nan, dtype=torch.float64)
         lengths, eps = gramian.diagonal().sqrt(), torch.finfo(taken.dtype).eps
-        lowered = inner @ fall > eps * (inner @ ahead.values(ahead.batch(0)).abs())
+        lowered = inner @ fall > eps * (inner @ losses.abs())
         if not lowered and lengths[-1] <= self.num_tasks * eps * (inner @ lengths[:-1]):
             # q is as low as it can be: what is left of its gradient is rounding, and points anywhere.
             gramian[-1], gramian[:, -1], slopes = 0.0, 0.0, torch.zeros_like(slopes)

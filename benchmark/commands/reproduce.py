@@ -80,8 +80,9 @@ def reproduce(request: Request) -> int:
         console = Console()
         width, colour = min(console.width, 140) if console.is_terminal else 120, console.is_terminal
         print(render(experiment, outcomes, "md" if request.output == "md" else "table", width=width, colour=colour), end="")
-    bad = ("failed", "not run"), ("failed", "not run", "not matched", "contradicted")
-    return int(any(outcome.verdict in bad[not outcome.apart] for outcome in outcomes))
+    undone = any(outcome.verdict in ("failed", "not run") for outcome in outcomes)
+    denied = any(outcome.verdict in ("not matched", "contradicted") and not outcome.apart for outcome in outcomes)
+    return int(undone or denied)
 
 
 def outcomes_of(wanted: Planned, store: Store, rows: Sequence[str] = ()) -> list[Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Self
@@ -130,7 +130,7 @@ class LossMethod(Method):
             vars(self)["_state_device"] = device
         if losses.is_cpu:  # where looking costs no wait for a device
             return act(losses) if math.isfinite(total.item()) else torch.full_like(losses, math.nan)
-        state = [*self._changing(), *self.parameters()]
+        state = [*self.buffers(), *self.parameters()]
         before = [tensor.detach().clone() for tensor in state]
         result = act(losses)
         with torch.no_grad():
@@ -138,13 +138,6 @@ class LossMethod(Method):
             for tensor, old in zip(state, before, strict=True):
                 tensor.copy_(torch.where(finite, tensor, old))
         return None if result is None else torch.add(result, total, alpha=0.0)
-
-    def _changing(self) -> Iterator[Tensor]:
-        """The buffers, but for constants, which are registered as not persistent."""
-        for module in self.modules():
-            for name, buffer in module._buffers.items():
-                if buffer is not None and name not in module._non_persistent_buffers_set:
-                    yield buffer
 
     def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
         """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""

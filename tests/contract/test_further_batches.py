@@ -56,5 +56,5 @@ def test_a_further_batch_that_is_not_finite_leaves_the_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-def test_the_state_stays_in_float64_on_the_host(name: str) -> None:
-    batches.stays_on_host(name)
+def test_the_state_is_in_float64(name: str) -> None:
+    batches.is_wide(name)
