@@ -26,8 +26,11 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
     own projection.
     """
     cosines = Cosines.of(gramian, eps)
-    if cosines.values is not None and _is_zero(cosines, cosines.values):
-        return Projections(np.zeros_like(points), 0.0)
+    if cosines.values is not None:
+        rank = int((cosines.values > 4 * cosines.noise).sum())
+        likely = 2 * rank <= len(gramian)  # where it is not, the projections find out as well, at three times the cost
+        if likely and _is_zero(cosines, rank):
+            return Projections(np.zeros_like(points), 0.0)
     stretched = points * cosines.norms
     lengths = stretched.max(axis=1, keepdims=True)
     stretched /= np.where(lengths > 0, lengths, 1.0)
@@ -38,17 +41,20 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
     return Projections(shares * lengths / cosines.norms, found.residual)
 
 
-def _is_zero(cosines: Cosines, values: Array) -> bool:
-    """Whether the cone holds only what is orthogonal to all gradients.
+def _is_zero(cosines: Cosines, rank: int) -> bool:
+    """Whether the cone holds only what is orthogonal to all gradients, which span ``rank`` dimensions.
 
+    Of gradients without a preferred direction that is as likely as not where these are T/2 (Wendel, Mathematica Scandinavica 11, 1962).
     If Σ w_i u_i = 0, w > 0, for unit gradients u_i that span all, <u_i, x> >= 0 makes <u_i, x> = 0. Where the sum has length ε, a unit x
     has <u_i, x> <= ε / w_i, and none is left if that is less than the smallest singular value allows.
     """
+    agreeing = cosines.matrix.sum(axis=0)
+    if agreeing.min() > len(agreeing) * cosines.noise:  # their sum is in the cone
+        return False
     shares = balance(cosines)
     if shares is None:
         return False
     (support,) = (shares > 0).nonzero()
-    rank = int((values > 4 * cosines.noise).sum())
     if len(support) < rank:
         return False
     least = np.linalg.eigvalsh(cosines.matrix[support[:, None], support])[-rank]

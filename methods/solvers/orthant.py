@@ -65,16 +65,34 @@ ROUNDS = 100
 
 
 def _newton(matrix: Array, damping: Array, y: Array, free: Mask) -> Array:
-    """p with (C_FF + δ) p_F = -y_F on the free variables F of each row, 0 elsewhere."""
-    p = np.zeros_like(y)
-    for row, right, found, more in zip(free, -y, p, damping, strict=True):
+    """p with (C_FF + δ) p_F = -y_F on the free variables F of each row, 0 elsewhere.
+
+    Where few are bound, by (C_FF)⁻¹ = H_FF - H_FB (H_BB)⁻¹ H_BF with H = C⁻¹ and the bound variables B.
+    """
+    size, count, going = len(matrix), free.sum(), free.any(axis=1, keepdims=True)
+    if damping.any() or size * (2 * count - size * going.sum()) < WORTH:
+        return _solved(matrix, damping, -y, free)
+    inverse: Array = np.linalg.inv(matrix).astype(np.float64, copy=False)
+    everywhere = np.where(free, -y, 0.0) @ inverse
+    share = _solved(inverse, damping, everywhere, going & ~free)
+    return np.where(free, everywhere - share @ inverse, 0.0)
+
+
+WORTH = 15_000
+"""Σ (|F|² - |B|²) from which on the smaller systems save more than the inverse costs (measured: 6 ns each, against 0.09 ms for T = 40)."""
+
+
+def _solved(matrix: Array, damping: Array, right: Array, chosen: Mask) -> Array:
+    """x with (A_SS + δ) x_S = r_S on the chosen variables S of each row, 0 elsewhere."""
+    x = np.zeros_like(right)
+    for row, r, found, more in zip(chosen, right, x, damping, strict=True):
         face = row.nonzero()[0]
         if face.size:
             block = matrix.take(face, axis=0).take(face, axis=1)
             if more:
                 block.flat[:: len(face) + 1] += more
-            found[face] = dposv(block.T, right[face], overwrite_a=1, overwrite_b=1)[1]
-    return p
+            found[face] = dposv(block.T, r[face], overwrite_a=1, overwrite_b=1)[1]
+    return x
 
 
 def _step(matrix: Array, damping: Array, q: Array, s: Array, y: Array, free: Mask, blur: Array) -> tuple[Array, Array, Mask]:

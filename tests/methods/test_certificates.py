@@ -8,7 +8,19 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from methods.solvers import Array, Cosines, balance, cone_projections, conflict_averse, fair, frank_wolfe, min_norm, nonnegative
+from methods.solvers import (
+    Array,
+    Cosines,
+    balance,
+    cone,
+    cone_projections,
+    conflict_averse,
+    fair,
+    frank_wolfe,
+    min_norm,
+    nonnegative,
+    orthant,
+)
 from tests.methods.test_solvers import KINDS, instance
 
 LIMIT = 1e-9
@@ -182,6 +194,32 @@ def test_forty_tasks_are_solved_in_time(solver: str, kind: str) -> None:
         SOLVERS[solver](rows)
         taken.append(time.thread_time() - start)
     assert np.median(taken) < 0.05
+
+
+@pytest.mark.parametrize("bound", [0, 2, 6])
+def test_where_few_are_bound_the_inverse_gives_the_same_step(bound: int) -> None:
+    random = np.random.default_rng(bound)
+    matrix = Cosines.of(gramian(FORTY["conflicting"](random))).matrix
+    y, free, damping = random.standard_normal((30, 40)), np.ones((30, 40), dtype=bool), np.zeros(30)
+    free[0] = False  # solved already
+    for row in free[1:]:
+        row[random.choice(40, bound, replace=False)] = False
+    assert 40 * (2 * free.sum() - 40 * 29) > orthant.WORTH
+    step = orthant._newton(matrix, damping, y, free)
+    np.testing.assert_allclose(step, orthant._solved(matrix, damping, -y, free), atol=1e-10)
+    assert not step[~free].any()
+    np.testing.assert_allclose((step @ matrix + y)[free], 0.0, atol=1e-10)
+
+
+def test_a_cone_that_the_sum_of_the_gradients_is_in_needs_no_further_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the cone is zero is only looked for where that is likely: low ranks, and no direction at hand that suits all."""
+    asked = []
+    monkeypatch.setattr(cone, "balance", lambda cosines: asked.append(cosines))
+    for rank, shift, expected in ((10, 0.0, 1), (10, 2.0, 0), (39, 0.0, 0)):
+        rows = np.random.default_rng(0).standard_normal((40, rank)) + shift
+        cone_projections(gramian(rows), np.eye(40))
+        assert len(asked) == expected
+        asked.clear()
 
 
 def test_programs_over_the_orthant_are_those_that_nnls_solves() -> None:
