@@ -320,10 +320,15 @@ class Method(nn.Module, ABC):
 
         return losses
 
+    def _stack(self, losses: Sequence[Tensor]) -> Tensor:
+        """Losses ``[T]`` on one device, in float32 at least."""
+        device = losses[0].device
+        stacked = torch.stack([loss if loss.device == device else loss.to(device) for loss in losses])
+        return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
+
     def _values(self, losses: Sequence[Tensor]) -> Tensor:
-        """Detached losses ``[T]`` on one device, in float32 at least."""
-        values = torch.stack([loss.detach().to(losses[0].device) for loss in losses])
-        return values if values.dtype in (torch.float32, torch.float64) else values.float()
+        """The same without their graph."""
+        return self._stack(losses).detach()
 
     def _shared(self, shared: nn.Module | Iterable[nn.Parameter] | None, given: str = "shared") -> list[nn.Parameter]:
         if shared is None:

@@ -6,8 +6,7 @@ is one product a layer, written where the layer's gradients are kept from step t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,11 @@ from methods.graph import Anatomy
 aten = torch.ops.aten
 
 
-def _by(operator: Any, saved: str, *attributes: str, fixed: tuple[Any, ...] = (), **named: str) -> Callable[[Any, Tensor], None]:
+Elementwise = Callable[[Any, Tensor], None]
+"""From a node and the gradients ``[C, n, k]`` at its outputs those at its inputs, in place."""
+
+
+def _by(operator: Any, saved: str, *attributes: str, fixed: tuple[Any, ...] = (), **named: str) -> Elementwise:
     """By autograd's own operator on the gradient, what the node saved of its values, and its attributes."""
 
     def apply(node: Any, gradient: Tensor) -> None:
@@ -31,7 +34,7 @@ def _by(operator: Any, saved: str, *attributes: str, fixed: tuple[Any, ...] = ()
     return apply
 
 
-ELEMENTWISE: dict[str, Callable[[Any, Tensor], None]] = {
+ELEMENTWISE: dict[str, Elementwise] = {
     "ReluBackward0": _by(aten.threshold_backward, "_saved_result", fixed=(0,)),
     "TanhBackward0": _by(aten.tanh_backward, "_saved_result"),
     "SigmoidBackward0": _by(aten.sigmoid_backward, "_saved_result"),
@@ -39,29 +42,30 @@ ELEMENTWISE: dict[str, Callable[[Any, Tensor], None]] = {
     "GeluBackward0": _by(aten.gelu_backward, "_saved_self", approximate="_saved_approximate"),
     "LeakyReluBackward0": _by(aten.leaky_relu_backward, "_saved_self", "_saved_negative_slope", fixed=(False,)),
 }
-"""What turns gradients ``[C, n, k]`` at the outputs of a node into those at its inputs, in place, by autograd's own operators."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A linear layer, after the elementwise functions between it and the heads, or the layer above."""
+    """A linear layer, after the elementwise functions, each with its node, between it and the heads, or the layer above."""
 
-    functions: tuple[Any, ...]
+    functions: tuple[tuple[Elementwise, Any], ...]
     node: Any
     weight: Tensor | None
     """W ``[k, d]`` as autograd saved it; None for the lowest layer, below which nothing is wanted."""
 
 
-def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
-    """From the heads down to the last of these layers; None where that is anything but one chain of them and elementwise functions."""
+def links(anatomy: Anatomy, uses: Mapping[Node, int], linear: Sequence[Node]) -> tuple[Link, ...] | None:
+    """From the heads down to the last of these layers; None where that is anything but one chain of them and elementwise functions.
+
+    ``uses``: how many nodes of heads and trunk read each of the trunk's.
+    """
     targets = {(crossing.target, crossing.number) for crossing in anatomy.crossings}
     if len(targets) != 1:
         return None
-    uses = Counter(child for children in anatomy.trunk.values() for child, _ in children if child is not None)
     ((node, number),) = targets
     found: list[Link] = []
-    functions: list[Node] = []
-    above = 0  # nodes of the trunk that read this one
+    functions: list[tuple[Elementwise, Node]] = []
+    above = len(anatomy.crossings)  # the nodes that may read this one
     while len(found) < len(linear):
         children = anatomy.trunk[node]
         if number or uses[node] != above or not children:
@@ -70,11 +74,12 @@ def links(anatomy: Anatomy, linear: Sequence[Node]) -> tuple[Link, ...] | None:
             below, number = children[1] if node.name() == "AddmmBackward0" else children[0]
             found.append(Link(tuple(functions), node, None if len(found) + 1 == len(linear) else _weight(node)))
             functions = []
-        elif node.name() in ELEMENTWISE:
-            functions.append(node)
-            below, number = children[0]
         else:
-            return None
+            function = ELEMENTWISE.get(node.name())
+            if function is None:
+                return None
+            functions.append((function, node))
+            below, number = children[0]
         if below is None:
             break
         node, above = below, 1
@@ -89,7 +94,7 @@ def _weight(node: Any) -> Tensor:
 def descend(links: Sequence[Link], kept: Sequence[Tensor]) -> None:
     """Fills ``kept[l]`` ``[T, n, k]``, the gradients at the outputs of layer l, from ``kept[0]``, which holds those of the trunk."""
     for i, link in enumerate(links):
-        for function in link.functions:
-            ELEMENTWISE[function.name()](function, kept[i])
+        for function, node in link.functions:
+            function(node, kept[i])
         if link.weight is not None:
             torch.mm(kept[i].flatten(0, 1), link.weight, out=kept[i + 1].flatten(0, 1))

@@ -51,8 +51,9 @@ class CoVWeighting(LossWeighting):
         if possible(first):
             mean.copy_(torch.where(first, size, mean))  # l = 1
         share = self.seen.add_(1).reciprocal()
-        change = size / mean - ratio
-        ratio.add_(change * share)
-        variance.lerp_(change * (size / mean - ratio), share)
+        relative = size / mean
+        change = relative - ratio
+        ratio.lerp_(relative, share)
+        variance.lerp_(change * (relative - ratio), share)
         mean.lerp_(size, share)
         return weights.to(losses)

@@ -26,8 +26,25 @@ class Root:
     def edge(self) -> GradientEdge:
         return self.start if isinstance(self.start, GradientEdge) else get_gradient_edge(self.start)
 
-    def seed(self, value: float) -> Tensor:
-        return torch.full_like(self.loss, value, requires_grad=False)
+    @property
+    def node(self) -> Node:
+        node: Node | None = getattr(self.start, "grad_fn", None)  # for most, at a fifth of the time
+        return self.edge.node if node is None else node
+
+
+class Seeds:
+    """What backward passes start with: a number in the form of each loss, one tensor for all that are alike."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, Tensor] = {}
+
+    def __call__(self, root: Root, value: float) -> Tensor:
+        loss = root.loss
+        key = (value, loss.dtype, loss.device, loss.shape)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = torch.full_like(loss, value, requires_grad=False)
+        return made
 
 
 def roots_of(losses: Sequence[Tensor], stacked: Tensor | None = None) -> list[Root | None]:
@@ -74,6 +91,7 @@ class Anatomy:
     Attributes:
         crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
         heads: the leaves of the heads.
+        accumulators: the nodes that add to the ``.grad`` of these leaves.
         owners: the task that each of these leaves belongs to.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
@@ -82,6 +100,7 @@ class Anatomy:
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
+    accumulators: tuple[Node, ...]
     owners: tuple[int, ...]
     trunk: dict[Node, Children]
     opaque: bool
@@ -94,24 +113,26 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
     itself part of another's graph, or a parameter that is not shared is used by several tasks below their heads.
     """
     ours = {id(parameter) for parameter in shared}
-    starts = [None if root is None else root.edge.node for root in roots]
+    starts = [None if root is None else root.node for root in roots]
     owner: dict[Node, int] = {}
     children: dict[Node, Children] = {}
+    leaves: dict[Node, Tensor | None] = {}
     meeting: list[Node] = []  # where a second task, or a shared parameter, is met: from there on it is trunk
     for task, start in enumerate(starts):
         todo = [] if start is None else [start]
         while todo:
             node = todo.pop()
-            if node in owner:
-                if owner[node] != task:
-                    meeting.append(node)
-                continue
-            owner[node] = task
-            children[node] = below = node.next_functions
-            if below:
-                todo.extend([child for child, _ in below if child is not None])
-            elif id(variable(node)) in ours:
+            if owner.setdefault(node, task) != task:
                 meeting.append(node)
+            elif node not in children:
+                children[node] = below = node.next_functions
+                for child, _ in below:
+                    if child is not None:
+                        todo.append(child)
+                if not below:
+                    leaves[node] = leaf = variable(node)
+                    if id(leaf) in ours:
+                        meeting.append(node)
     common = set()
     while meeting:
         node = meeting.pop()
@@ -122,21 +143,24 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
         return None
     crossings: list[Crossing] = []
     heads: list[Tensor] = []
+    accumulators: list[Node] = []
     owners: list[int] = []
     trunk: dict[Node, Children] = {}
     for node, below in children.items():
-        leaf = None if below else variable(node)
         if node in common:
-            if leaf is not None and id(leaf) not in ours:
-                return None
             trunk[node] = below
-        elif leaf is not None:
+            if not below and leaves[node] is not None and id(leaves[node]) not in ours:
+                return None
+        elif below:
+            for i, (child, number) in enumerate(below):
+                if child in common:
+                    crossings.append(Crossing(owner[node], node, i, child, number))
+        elif (leaf := leaves[node]) is not None:
             heads.append(leaf)
+            accumulators.append(node)
             owners.append(owner[node])
-        else:
-            crossings.extend([Crossing(owner[node], node, i, child, number) for i, (child, number) in enumerate(below) if child in common])
-    opaque = any(isinstance(node, BackwardCFunction) for node in children)
-    return Anatomy(tuple(crossings), tuple(heads), tuple(owners), trunk, opaque)
+    opaque = any(issubclass(kind, BackwardCFunction) for kind in set(map(type, children)))
+    return Anatomy(tuple(crossings), tuple(heads), tuple(accumulators), tuple(owners), trunk, opaque)
 
 
 def variable(node: Node) -> Tensor | None:

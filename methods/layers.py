@@ -134,15 +134,16 @@ def _planned(
     anatomy = graph.anatomy(roots, shared)
     if anatomy is None or anatomy.opaque or any(map(_hooked, (*shared, *anatomy.heads))):
         return None  # a checkpoint, and hooks on parameters, want a plain backward pass
-    if any(not anatomy.trunk[crossing.target] for crossing in anatomy.crossings):
+    uses = Counter([crossing.target for crossing in anatomy.crossings])
+    if not all(anatomy.trunk[target] for target in uses):
         return None  # a head uses a shared parameter itself
+    uses.update([child for children in anatomy.trunk.values() for child, _ in children if child is not None])
     index = {id(parameter): i for i, parameter in enumerate(wanted)}
-    uses = Counter(crossing.target for crossing in anatomy.crossings)
-    uses.update(child for children in anatomy.trunk.values() for child, _ in children if child is not None)
+    where = {node: index.get(id(graph.variable(node))) for node, below in anatomy.trunk.items() if not below}
 
     def once(node: Node | None) -> int | None:
         """Index of the wanted parameter that a node accumulates, if it is used in one place only."""
-        return None if node is None or uses[node] != 1 else index.get(id(graph.variable(node)))
+        return None if node is None or uses[node] != 1 else where.get(node)
 
     layers, saved = [], 0
     for node, children in anatomy.trunk.items():
@@ -156,16 +157,16 @@ def _planned(
         if found is None:
             continue
         layer, samples = found
-        kind, fewer = choose(len(roots), samples, wanted[layer.weight][0].numel(), layer.width)
-        kind = "samples" if forced else kind
-        if layer.convolution and kind == "rows":
-            continue  # a convolution's own kernels beat products of patches
+        kind, fewer = choose(len(roots), samples, wanted[layer.weight].numel() // layer.width, layer.width)
+        if kind == "rows" and not forced:
+            if layer.convolution:
+                continue  # a convolution's own kernels beat products of patches
+            layer = replace(layer, kind=kind)
         saved += fewer
-        layers.append(replace(layer, inputs=_inputs(layer), kind=kind))
-    leaves = (index.get(id(graph.variable(node))) for node, below in anatomy.trunk.items() if not below)
-    others = {i for i in leaves if i is not None}.difference(i for layer in layers for i in (layer.weight, layer.bias))
+        layers.append(replace(layer, inputs=_patches(layer)) if layer.convolution else layer)
+    others = {i for i in where.values() if i is not None}.difference(i for layer in layers for i in (layer.weight, layer.bias))
     chained = not others and not any(layer.convolution for layer in layers)
-    links = chain.links(anatomy, [layer.node for layer in layers]) if chained else None
+    links = chain.links(anatomy, uses, [layer.node for layer in layers]) if chained else None
     return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
 
 
@@ -188,7 +189,7 @@ def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, want
     bias = once(before[0][0]) if before else None
     if bias is not None and wanted[bias].shape != (width,):
         bias = None
-    return Layer(node, inputs.detach(), width, weight, bias, False, "rows"), len(inputs)
+    return Layer(node, inputs.detach(), width, weight, bias, False, "samples"), len(inputs)
 
 
 def _convolution(node: Any, children: Children, once: Once, wanted: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
@@ -202,13 +203,11 @@ def _convolution(node: Any, children: Children, once: Once, wanted: Sequence[nn.
         inputs.shape[2:], wanted[weight].shape[2:], node._saved_stride, node._saved_padding, node._saved_dilation, strict=True
     ):
         positions *= (size + 2 * pad - spread * (kernel - 1) - 1) // step + 1
-    return Layer(node, inputs, len(wanted[weight]), weight, bias, True, "rows"), len(inputs) * positions
+    return Layer(node, inputs, len(wanted[weight]), weight, bias, True, "samples"), len(inputs) * positions
 
 
-def _inputs(layer: Layer) -> Tensor:
-    """x ``[n, d]``: of a convolution, the patches."""
-    if not layer.convolution:
-        return layer.inputs
+def _patches(layer: Layer) -> Tensor:
+    """Of the inputs of a convolution, x ``[n, d]``."""
     node: Any = layer.node
     kernel = node._saved_weight.shape[2:]
     patches = nn.functional.unfold(layer.inputs, kernel, node._saved_dilation, node._saved_padding, node._saved_stride)

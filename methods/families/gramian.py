@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -214,7 +215,7 @@ class GramianMethod(GradientMethod):
         """One backward pass of Σ w_t L_t, heads included."""
         total = [(root, float(weights[t]) * seed) for t, (root, seed) in enumerate(zip(roots, self._seeds(scaler), strict=True)) if root]
         if total:
-            torch.autograd.backward([root.start for root, _ in total], [root.seed(factor) for root, factor in total])
+            torch.autograd.backward([root.start for root, _ in total], list(starmap(graph.Seeds(), total)))
         self._took("last", 1)
 
     def _backward_held(self, roots: list[Root | None], weights: Tensor, given: Given) -> None:
@@ -241,7 +242,7 @@ class GramianMethod(GradientMethod):
             return
         trained = [(root, seed) for root, seed in zip(roots, seeds, strict=True) if root is not None and seed]
         with graph.weighted(anatomy.crossings, weights.tolist()):
-            torch.autograd.backward([root.start for root, _ in trained], [root.seed(seed) for root, seed in trained])
+            torch.autograd.backward([root.start for root, _ in trained], list(starmap(graph.Seeds(), trained)))
         self._took("held weights", 1)
 
     def _took(self, path: str, passes: int) -> None:
@@ -250,8 +251,8 @@ class GramianMethod(GradientMethod):
 
     def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> Host:
         """G, the losses and further columns ``[T]``, in float64 on the host, by one copy from the device."""
-        beside = [column.to(gramian.device, torch.float64).unsqueeze(1) for column in (values, *columns)]
-        return Host(torch.cat([gramian.to(torch.float64), *beside], dim=1).cpu().numpy(), torch.finfo(gramian.dtype).eps)
+        table = torch.cat([gramian, *(column.to(gramian.device).unsqueeze(1) for column in (values, *columns))], dim=1)
+        return Host(table.to("cpu", torch.float64).numpy(), torch.finfo(gramian.dtype).eps)
 
     def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
         """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""

@@ -139,13 +139,10 @@ class LossMethod(Method):
                 tensor.copy_(torch.where(finite, tensor, old))
         return None if result is None else torch.add(result, total, alpha=0.0)
 
-    def _stack(self, scalars: Sequence[Tensor]) -> Tensor:
-        """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
-        device, untrained = scalars[0].device, self._untrained
-        if untrained:
-            scalars = [loss.detach() if task in untrained else loss for task, loss in enumerate(scalars)]
-        stacked = torch.stack([loss if loss.device == device else loss.to(device) for loss in scalars])
-        return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
+    def _stack(self, losses: Sequence[Tensor]) -> Tensor:
+        """As for all; no gradient reaches a task that is not trained."""
+        untrained = self._untrained
+        return super()._stack([loss.detach() if task in untrained else loss for task, loss in enumerate(losses)] if untrained else losses)
 
     @cached_property
     def _untrained(self) -> frozenset[int]:
