@@ -94,7 +94,6 @@ class GramianMethod(GradientMethod):
     def _step(self, losses: list[Tensor], given: Given) -> Step:
         values = self._values(losses)
         roots = self._roots(losses, given)
-        priority = 1.0 if self.priority is None else torch.tensor(self.priority, dtype=torch.float64)
         vars(self)["_gramian"] = None
         if self._held is not None and self._age < self.every:
             weights = self._held
@@ -104,7 +103,10 @@ class GramianMethod(GradientMethod):
             solved = self.every > 1 and bool(weights.isfinite().all() & weights.any())
             self._held, self._age = weights if solved else None, 0
         self._age += 1
-        return Step(values, (weights * priority).to(values, non_blocking=True), self._gramian)
+        return Step(values, self._prioritised(weights).to(values, non_blocking=True, copy=True), self._gramian)
+
+    def _prioritised(self, weights: Tensor) -> Tensor:
+        return weights if self.priority is None else weights * torch.tensor(self.priority, dtype=torch.float64)
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights ``[T]`` for the Gramian of the gradients that :attr:`where` names and losses ``[T]``, scale and priority included.
@@ -115,7 +117,7 @@ class GramianMethod(GradientMethod):
         with torch.enable_grad():  # as in backward
             weights = self._solve(self._host(gramian, losses), [1.0] * self.num_tasks).detach()
         self._took({"shared": "rows"}.get(self.where, self.where), self.num_tasks if self.where == "shared" else 1)
-        return weights if self.priority is None else weights * torch.tensor(self.priority, dtype=torch.float64)
+        return self._prioritised(weights)
 
     def _backward(self, roots: list[Root | None], values: Tensor, given: Given) -> Tensor:
         """Weights ``[T]``, float64 on the host, from the task gradients; the update with them is in ``.grad``."""
@@ -213,7 +215,8 @@ class GramianMethod(GradientMethod):
 
     def _backward_total(self, roots: Sequence[Root | None], weights: Tensor, scaler: float) -> None:
         """One backward pass of Σ w_t L_t, heads included."""
-        total = [(root, float(weights[t]) * seed) for t, (root, seed) in enumerate(zip(roots, self._seeds(scaler), strict=True)) if root]
+        factors = zip(roots, weights.tolist(), self._seeds(scaler), strict=True)
+        total = [(root, weight * seed) for root, weight, seed in factors if root is not None]
         if total:
             torch.autograd.backward([root.start for root, _ in total], list(starmap(graph.Seeds(), total)))
         self._took("last", 1)
@@ -256,7 +259,7 @@ class GramianMethod(GradientMethod):
 
     def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
         """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""
-        if not (np.isfinite(host.gramian).all() and np.isfinite(host.losses).all()):
+        if not np.isfinite(host.table[:, : self.num_tasks + 1]).all():
             return torch.full((self.num_tasks,), math.nan, dtype=torch.float64)
         gramian = (host.gramian + host.gramian.T) / 2  # a product in float32 need not be symmetric to the last bit, and certificates notice
         if any(seed != 1.0 for seed in seeds):

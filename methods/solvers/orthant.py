@@ -139,8 +139,8 @@ def approached(matrix: Array, linear: Array) -> Array:
     inverse.flat[:: size + 1] -= GAMMA / 2
     v, face = np.zeros_like(linear), linear < 0
     absolute, step = np.empty_like(v), np.empty_like(v)
-    for _ in range(4):
-        for _ in range(20):
+    for _ in range(8):
+        for _ in range(10):
             np.matmul(np.abs(v, out=absolute), inverse, out=step)
             v *= 1 - GAMMA / 2
             v += step
