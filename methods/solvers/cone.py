@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from methods.solvers.matrix import EPS, Array, Cosines
 from methods.solvers.orthant import nonnegative
@@ -26,11 +27,8 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
     own projection.
     """
     cosines = Cosines.of(gramian, eps)
-    if cosines.values is not None:
-        rank = int((cosines.values > 4 * cosines.noise).sum())
-        likely = 2 * rank <= len(gramian)  # where it is not, the projections find out as well, at three times the cost
-        if likely and _is_zero(cosines, rank):
-            return Projections(np.zeros_like(points), 0.0)
+    if cosines.values is not None and _is_zero(cosines, rank=int((cosines.values > 4 * cosines.noise).sum())):
+        return Projections(np.zeros_like(points), 0.0)
     stretched = points * cosines.norms
     lengths = stretched.max(axis=1, keepdims=True)
     stretched /= np.where(lengths > 0, lengths, 1.0)
@@ -42,16 +40,23 @@ def cone_projections(gramian: Array, points: Array, eps: float = EPS) -> Project
 
 
 def _is_zero(cosines: Cosines, rank: int) -> bool:
-    """Whether the cone holds only what is orthogonal to all gradients, which span ``rank`` dimensions.
+    """Whether the cone is seen at once to hold only what is orthogonal to all gradients, which span ``rank`` dimensions.
 
-    Of gradients without a preferred direction that is as likely as not where these are T/2 (Wendel, Mathematica Scandinavica 11, 1962).
     If Σ w_i u_i = 0, w > 0, for unit gradients u_i that span all, <u_i, x> >= 0 makes <u_i, x> = 0. Where the sum has length ε, a unit x
-    has <u_i, x> <= ε / w_i, and none is left if that is less than the smallest singular value allows.
+    has <u_i, x> <= ε / w_i, and none is left if that is less than the smallest singular value allows. The projections find out as well,
+    at three times the cost; so no more is done than is likely to pay.
     """
-    agreeing = cosines.matrix.sum(axis=0)
-    if agreeing.min() > len(agreeing) * cosines.noise:  # their sum is in the cone
-        return False
-    shares = balance(cosines)
+    if _empties(cosines, _kernel(cosines), rank):
+        return True
+    # T gradients without a preferred direction leave a cone as often as not where they span T/2 dimensions (Wendel, Mathematica
+    # Scandinavica 11, 1962); where their sum is in it, they have one.
+    size = len(cosines.matrix)
+    likely = 2 * rank <= size and cosines.matrix.sum(axis=0).min() <= size * cosines.noise
+    return likely and _empties(cosines, balance(cosines), rank)
+
+
+def _empties(cosines: Cosines, shares: Array | None, rank: int) -> bool:
+    """Whether Σ s_i u_i = 0, with these shares, leaves the cone nothing."""
     if shares is None:
         return False
     (support,) = (shares > 0).nonzero()
@@ -59,3 +64,17 @@ def _is_zero(cosines: Cosines, rank: int) -> bool:
         return False
     least = np.linalg.eigvalsh(cosines.matrix[support[:, None], support])[-rank]
     return bool(least * shares[support].min() ** 2 > len(support) * shares @ cosines.rounding(shares))
+
+
+def _kernel(cosines: Cosines) -> Array | None:
+    """The shares nearest to equal ones that make Σ s_i u_i = 0, if all are positive: (C + δ)⁻¹ 1 for a small δ."""
+    raised = cosines.matrix.copy()
+    raised.flat[:: len(raised) + 1] += max(KERNEL, 100 * cosines.noise)
+    shares: Array = dposv(raised, np.ones(len(raised)), overwrite_a=1)[1]
+    if shares.min() <= 0:
+        return None
+    shares /= shares.sum()
+    return shares if cosines.vanishes(shares) else None
+
+
+KERNEL = 1e-10

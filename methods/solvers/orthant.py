@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +43,9 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
     computed = 4 * len(matrix) * EPS / cosines.noise  # how much of the rounding is in the products, and not in C
     most, least = max(1e-7, 100 * cosines.noise), max(1e-13, cosines.noise)
     damping = np.full(len(s), most if cosines.singular else 0.0)
-    off, moved = np.full(len(s), np.inf), going
+    off, moved, faces = np.full(len(s), np.inf), going, Faces(matrix)
     for _ in range(ROUNDS):
-        s, y, falls = _step(matrix, damping, linear, s, y, free & going[:, None], computed * allowed)
+        s, y, falls = _step(faces, damping, linear, s, y, free & going[:, None], computed * allowed)
         allowed = blur + s @ absolute
         face, free = free, (s > 0) | (y < -allowed)
         wrong = np.where(free, np.abs(y), 0.0)
@@ -64,22 +65,36 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
 ROUNDS = 100
 
 
-def _newton(matrix: Array, damping: Array, y: Array, free: Mask) -> Array:
-    """p with (C_FF + δ) p_F = -y_F on the free variables F of each row, 0 elsewhere.
+class Faces:
+    """The systems (C_FF + δ) p_F = r_F of the faces F of the orthant."""
 
-    Where few are bound, by (C_FF)⁻¹ = H_FF - H_FB (H_BB)⁻¹ H_BF with H = C⁻¹ and the bound variables B.
-    """
-    size, count, going = len(matrix), free.sum(), free.any(axis=1, keepdims=True)
-    if damping.any() or size * (2 * count - size * going.sum()) < WORTH:
-        return _solved(matrix, damping, -y, free)
-    inverse: Array = np.linalg.inv(matrix).astype(np.float64, copy=False)
-    everywhere = np.where(free, -y, 0.0) @ inverse
-    share = _solved(inverse, damping, everywhere, going & ~free)
-    return np.where(free, everywhere - share @ inverse, 0.0)
+    def __init__(self, matrix: Array) -> None:
+        self.matrix = matrix
+
+    def solve(self, damping: Array, right: Array, free: Mask) -> Array:
+        """p ``[K, T]`` for each row of δ ``[K]``, r ``[K, T]`` and of the free variables, 0 elsewhere.
+
+        Where few are bound, by (C_FF)⁻¹ = H_FF - H_FB (H_BB)⁻¹ H_BF with H = C⁻¹ and the bound variables B.
+        """
+        size, going = len(self.matrix), free.any(axis=1, keepdims=True)
+        many = 2 * free.sum() - size * going.sum() > WORTH * size
+        inverse = self.inverse if many and not damping.any() else None
+        if inverse is None:
+            return _solved(self.matrix, damping, right, free)
+        everywhere = np.where(free, right, 0.0) @ inverse
+        share = _solved(inverse, damping, everywhere, going & ~free)
+        return np.where(free, everywhere - share @ inverse, 0.0)
+
+    @cached_property
+    def inverse(self) -> Array | None:
+        """H, if it is accurate: H_BB loses ε times the square of its entries."""
+        inverse: Array = np.linalg.inv(self.matrix).astype(np.float64, copy=False)
+        return inverse if np.abs(inverse).max() < ACCURATE else None
 
 
-WORTH = 15_000
-"""Σ (|F|² - |B|²) from which on the smaller systems save more than the inverse costs (measured: 6 ns each, against 0.09 ms for T = 40)."""
+WORTH = 9
+"""Σ (|F|² - |B|²) / T² from which on the smaller systems save more than the inverse costs, which is T³ as well (measured for T = 40)."""
+ACCURATE = 1e4
 
 
 def _solved(matrix: Array, damping: Array, right: Array, chosen: Mask) -> Array:
@@ -95,19 +110,20 @@ def _solved(matrix: Array, damping: Array, right: Array, chosen: Mask) -> Array:
     return x
 
 
-def _step(matrix: Array, damping: Array, q: Array, s: Array, y: Array, free: Mask, blur: Array) -> tuple[Array, Array, Mask]:
+def _step(faces: Faces, damping: Array, q: Array, s: Array, y: Array, free: Mask, blur: Array) -> tuple[Array, Array, Mask]:
     """(s, y, whether the objective fell) after the step [s + p]₊, or where that climbs, after the best of some shorter ones on the path.
 
     ``blur`` is the rounding in y: what the objective changes by less than that is worth is no change.
     """
-    p = _newton(matrix, damping, y, free)
+    matrix = faces.matrix
+    p = faces.solve(damping, -y, free)
     new = np.maximum(s + p, 0.0)
     slack = new @ matrix + q
     change = ((new - s) * (slack + y)).sum(axis=1)  # twice that of the objective
     if not (change <= 0).all():
         (climbing,) = (~(change <= (np.abs(new - s) * blur).sum(axis=1))).nonzero()
         s, p, y, q = s[climbing], p[climbing], y[climbing], q[climbing]
-        p = _newton(matrix, damping[climbing], y, free[climbing] & ((s > 0) | (p > 0)))
+        p = faces.solve(damping[climbing], -y, free[climbing] & ((s > 0) | (p > 0)))
         first = np.where((s == 0) & (p < 0), 0.0, p)  # up to where the first variable is zero, or the objective is least on the way
         with np.errstate(divide="ignore", invalid="ignore"):
             bound = np.where(first < 0, -s / first, np.inf).min(axis=1)

@@ -199,23 +199,47 @@ def test_forty_tasks_are_solved_in_time(solver: str, kind: str) -> None:
 @pytest.mark.parametrize("bound", [0, 2, 6])
 def test_where_few_are_bound_the_inverse_gives_the_same_step(bound: int) -> None:
     random = np.random.default_rng(bound)
-    matrix = Cosines.of(gramian(FORTY["conflicting"](random))).matrix
-    y, free, damping = random.standard_normal((30, 40)), np.ones((30, 40), dtype=bool), np.zeros(30)
+    faces = orthant.Faces(Cosines.of(gramian(FORTY["conflicting"](random))).matrix)
+    right, free, damping = random.standard_normal((30, 40)), np.ones((30, 40), dtype=bool), np.zeros(30)
     free[0] = False  # solved already
     for row in free[1:]:
         row[random.choice(40, bound, replace=False)] = False
-    assert 40 * (2 * free.sum() - 40 * 29) > orthant.WORTH
-    step = orthant._newton(matrix, damping, y, free)
-    np.testing.assert_allclose(step, orthant._solved(matrix, damping, -y, free), atol=1e-10)
+    step = faces.solve(damping, right, free)
+    assert "inverse" in vars(faces)
+    np.testing.assert_allclose(step, orthant._solved(faces.matrix, damping, right, free), atol=1e-10)
     assert not step[~free].any()
-    np.testing.assert_allclose((step @ matrix + y)[free], 0.0, atol=1e-10)
+    np.testing.assert_allclose((step @ faces.matrix)[free], right[free], atol=1e-10)
 
 
-def test_a_cone_that_the_sum_of_the_gradients_is_in_needs_no_further_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the cone is zero is only looked for where that is likely: low ranks, and no direction at hand that suits all."""
-    asked = []
-    monkeypatch.setattr(cone, "balance", lambda cosines: asked.append(cosines))
-    for rank, shift, expected in ((10, 0.0, 1), (10, 2.0, 0), (39, 0.0, 0)):
+def test_an_inverse_that_rounding_spoils_is_not_used() -> None:
+    """Pairs of gradients that are nearly parallel, one of each bound: what is to be solved is harmless, the inverse of the whole is not."""
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((40, 80))
+    rows[1::2] = rows[::2] + 1e-3 * rows[1::2]
+    faces = orthant.Faces(Cosines.of(gramian(rows)).matrix)
+    free = np.ones((30, 40), dtype=bool)
+    free[:, 1:10:2] = False
+    right = random.standard_normal(free.shape)
+    step = faces.solve(np.zeros(30), right, free)
+    assert faces.inverse is None
+    np.testing.assert_allclose(step, orthant._solved(faces.matrix, np.zeros(30), right, free), atol=0)
+
+
+@pytest.mark.parametrize("kind", ["rank 3", "opposite pairs", "balanced"])
+def test_a_cone_without_a_direction_is_seen_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cone, "balance", lambda cosines: pytest.fail("took the long way"))
+    monkeypatch.setattr(cone, "nonnegative", lambda *given: pytest.fail("took the longest way"))
+    for number in range(5):
+        random = np.random.default_rng(number)
+        rows = FORTY[kind](random) if kind in FORTY else (free := random.standard_normal((40, 60))) - free.mean(axis=0)
+        assert not cone_projections(gramian(rows), np.eye(40)).weights.any()
+
+
+def test_whether_a_cone_is_zero_is_asked_only_where_that_is_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For low ranks, and where the sum of the gradients is not in it."""
+    asked: list[Cosines] = []
+    monkeypatch.setattr(cone, "balance", asked.append)
+    for rank, shift, expected in ((20, 0.0, 1), (20, 2.0, 0), (39, 0.0, 0)):
         rows = np.random.default_rng(0).standard_normal((40, rank)) + shift
         cone_projections(gramian(rows), np.eye(40))
         assert len(asked) == expected
