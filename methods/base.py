@@ -327,7 +327,7 @@ class Method(nn.Module, ABC):
         return stacked if stacked.dtype in (torch.float32, torch.float64) else stacked.float()
 
     def _values(self, losses: Sequence[Tensor]) -> Tensor:
-        """The same without their graph."""
+        """Losses ``[T]`` on one device, in float32 at least, without their graph."""
         return self._stack(losses).detach()
 
     def _shared(self, shared: nn.Module | Iterable[nn.Parameter] | None, given: str = "shared") -> list[nn.Parameter]:

@@ -31,20 +31,8 @@ class Root:
         node: Node | None = getattr(self.start, "grad_fn", None)  # for most, at a fifth of the time
         return self.edge.node if node is None else node
 
-
-class Seeds:
-    """What backward passes start with: a number in the form of each loss, one tensor for all that are alike."""
-
-    def __init__(self) -> None:
-        self._made: dict[object, Tensor] = {}
-
-    def __call__(self, root: Root, value: float) -> Tensor:
-        loss = root.loss
-        key = (value, loss.dtype, loss.device, loss.shape)
-        made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = torch.full_like(loss, value, requires_grad=False)
-        return made
+    def seed(self, value: float) -> Tensor:
+        return torch.full_like(self.loss, value, requires_grad=False)
 
 
 def roots_of(losses: Sequence[Tensor], stacked: Tensor | None = None) -> list[Root | None]:
@@ -91,7 +79,6 @@ class Anatomy:
     Attributes:
         crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
         heads: the leaves of the heads.
-        accumulators: the nodes that add to the ``.grad`` of these leaves.
         owners: the task that each of these leaves belongs to.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
@@ -100,7 +87,6 @@ class Anatomy:
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
-    accumulators: tuple[Node, ...]
     owners: tuple[int, ...]
     trunk: dict[Node, Children]
     opaque: bool
@@ -143,7 +129,6 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
         return None
     crossings: list[Crossing] = []
     heads: list[Tensor] = []
-    accumulators: list[Node] = []
     owners: list[int] = []
     trunk: dict[Node, Children] = {}
     for node, below in children.items():
@@ -157,10 +142,9 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
                     crossings.append(Crossing(owner[node], node, i, child, number))
         elif (leaf := leaves[node]) is not None:
             heads.append(leaf)
-            accumulators.append(node)
             owners.append(owner[node])
     opaque = any(issubclass(kind, BackwardCFunction) for kind in set(map(type, children)))
-    return Anatomy(tuple(crossings), tuple(heads), tuple(accumulators), tuple(owners), trunk, opaque)
+    return Anatomy(tuple(crossings), tuple(heads), tuple(owners), trunk, opaque)
 
 
 def variable(node: Node) -> Tensor | None:

@@ -6,16 +6,14 @@ list of blocks that stand side by side; the Gramian is the sum of the blocks' Gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 
-from methods.graph import Root, Seeds, variable
+from methods.graph import Root
 
 
 class Rows:
@@ -146,21 +144,21 @@ def backward_rows(
     used = [t for t, root in enumerate(roots) if root is not None and (seeds[t] or unseeded)]
     last = used[-1] if used else -1
     kept = [parameter.grad for parameter in shared]
-    reached, seed = [False] * len(shared), Seeds()
+    reached = [False] * len(shared)
     try:
         for t, root in enumerate(roots):
             if root is None or t not in used:
                 rows.clear(t)
                 continue
-            start, retain = seed(root, seeds[t] or unseeded), t != last
+            seed, retain = root.seed(seeds[t] or unseeded), t != last
             gradients: Sequence[Tensor | None]
             if seeds[t]:
                 for parameter in shared:
                     parameter.grad = None  # so that autograd hands its own tensor over instead of adding to an old one
-                torch.autograd.backward(root.start, start, retain_graph=retain)
+                torch.autograd.backward(root.start, seed, retain_graph=retain)
                 gradients = [parameter.grad for parameter in shared]
             else:
-                gradients = torch.autograd.grad([root.start], shared, start, retain_graph=retain, allow_unused=True)
+                gradients = torch.autograd.grad([root.start], shared, seed, retain_graph=retain, allow_unused=True)
             rows.fill(t, gradients)
             reached = [r or g is not None for r, g in zip(reached, gradients, strict=True)]
     finally:
@@ -169,14 +167,13 @@ def backward_rows(
     return reached
 
 
-def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows, factor: float = 1.0) -> None:
-    """Row t becomes factor · ∇L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
-    seed = Seeds()
+def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows, seed: float = 1.0) -> None:
+    """Row t becomes seed · ∇L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
     for t, root in enumerate(roots):
         if root is None:
             rows.clear(t)
         else:
-            rows.fill(t, torch.autograd.grad([root.start], tensors, seed(root, factor), retain_graph=True, allow_unused=True))
+            rows.fill(t, torch.autograd.grad([root.start], tensors, root.seed(seed), retain_graph=True, allow_unused=True))
 
 
 def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], representation: Tensor, rows: Rows, unseeded: float) -> None:
@@ -190,26 +187,25 @@ def representation_rows(roots: Sequence[Root | None], seeds: Sequence[float], re
         """A parameter that both the trunk and a head use gets here what comes past z only; what comes through z is still to follow."""
         return tuple(torch.zeros_like(g) if i == output and g is not None else g for i, g in enumerate(gradients))
 
-    handle, seed = node.register_prehook(stop) if node is not None else None, Seeds()
+    handle = node.register_prehook(stop) if node is not None else None
     try:
         for t, root in enumerate(roots):
             if root is None:
                 rows.clear(t)
                 continue
-            heads = leaves([root], representation) if seeds[t] else {}
-            start = seed(root, seeds[t] or unseeded)
-            dz, *gradients = torch.autograd.grad([root.start], [representation, *heads], start, retain_graph=True, allow_unused=True)
+            heads = leaves([root], representation) if seeds[t] else []
+            seed = root.seed(seeds[t] or unseeded)
+            dz, *gradients = torch.autograd.grad([root.start], [representation, *heads], seed, retain_graph=True, allow_unused=True)
             rows.fill(t, [dz])
-            accumulate_all(heads.values(), gradients)
+            accumulate_all(heads, gradients)
     finally:
         if handle is not None:
             handle.remove()
 
 
-def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> dict[Tensor, Node]:
-    """The leaf tensors that some loss depends on by a path that does not pass through ``stop``, each with the node that adds to its
-    ``.grad``; of equal graphs in equal order."""
-    found: dict[Tensor, Node] = {}
+def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> list[Tensor]:
+    """The leaf tensors that some loss depends on by a path that does not pass through ``stop``; of equal graphs in equal order."""
+    found: list[Tensor] = []
     seen = set()
     todo: list[tuple[Any, int]] = [(root.edge.node, root.edge.output_nr) for root in roots]
     while todo:
@@ -217,22 +213,33 @@ def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> dict[Tensor, No
         if node is None or node in seen or (stop is not None and node is stop.grad_fn and output == stop.output_nr):
             continue
         seen.add(node)
-        leaf = variable(node)
-        if leaf is not None and leaf is not stop:
-            found[leaf] = node
+        variable = getattr(node, "variable", None)  # only AccumulateGrad nodes have one
+        if variable is not None and variable is not stop:
+            found.append(variable)
         todo.extend(node.next_functions)
     return found
 
 
-def accumulate_all(accumulators: Iterable[Any], gradients: Sequence[Tensor | None], factors: Sequence[float] | None = None) -> None:
-    """Adds what autograd handed out, times its factor, to the ``.grad`` of leaves, by autograd's own nodes; None adds nothing.
+def accumulate_all(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None], factors: Sequence[float] | None = None) -> None:
+    """Adds what autograd handed out, times its factor, to the ``.grad`` of its leaves; None adds nothing.
 
-    A node copies a first gradient into the layout of its leaf: autograd may hand out one tensor twice, or an expanded one.
+    A first gradient is copied into the layout of its leaf, as autograd may hand out one tensor twice, or an expanded one.
     """
-    with torch.no_grad():  # else ``.grad`` would become a new tensor
-        for add, gradient, factor in zip(accumulators, gradients, factors or repeat(1.0), strict=False):
-            if gradient is not None:
-                add(gradient if factor == 1.0 else gradient * factor)
+    fresh, sources, scales = [], [], []
+    for leaf, gradient, factor in zip(leaves, gradients, factors or [1.0] * len(leaves), strict=True):
+        if gradient is None:
+            continue
+        if leaf.grad is None and not gradient.is_sparse:
+            leaf.grad = torch.empty_like(leaf, requires_grad=False)
+            fresh.append(leaf.grad)
+            sources.append(gradient)
+            scales.append(factor)
+        else:
+            accumulate(leaf, gradient * factor if factor != 1.0 or gradient.is_sparse else gradient)
+    if fresh:
+        torch._foreach_copy_(fresh, sources)
+        if factors:
+            torch._foreach_mul_(fresh, scales)
 
 
 def deposit(parameters: Sequence[Tensor], pieces: Iterator[tuple[int, Tensor]], reached: Sequence[bool]) -> None:

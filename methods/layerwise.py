@@ -140,8 +140,8 @@ class Layerwise:
 
     def deposit_heads(self, factors: Sequence[float] | None = None) -> None:
         """The leaves of the heads accumulate seed_t · ∇L_t in their ``.grad``, times the factor of their task."""
-        anatomy = self.plan.anatomy
-        jacobian.accumulate_all(anatomy.accumulators, self.of_heads, factors and [factors[task] for task in anatomy.owners])
+        owners = self.plan.anatomy.owners
+        jacobian.accumulate_all(self.plan.anatomy.heads, self.of_heads, factors and [factors[task] for task in owners])
 
     def follow(self, factors: Sequence[float]) -> None:
         """All leaves, heads and trunk, accumulate Σ factor_t seed_t ∇L_t, by one more pass through the trunk, for what is not held."""
@@ -203,7 +203,7 @@ class Layerwise:
         """What each task sends to each output of the trunk that its head reads, and the gradients of the heads' leaves."""
         anatomy = self.plan.anatomy
         edges: list[Any] = list(dict.fromkeys(GradientEdge(crossing.target, crossing.number) for crossing in anatomy.crossings))
-        factors = list(map(graph.Seeds(), roots, seeds))
+        factors = [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
         nested = len(edges) > 1  # then one may lie below another, and autograd walks, and would free, what is between them
         with graph.captured(anatomy.crossings) as found:
             gradients = torch.autograd.grad(

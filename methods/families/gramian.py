@@ -6,7 +6,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import starmap
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -218,7 +217,7 @@ class GramianMethod(GradientMethod):
         factors = zip(roots, weights.tolist(), self._seeds(scaler), strict=True)
         total = [(root, weight * seed) for root, weight, seed in factors if root is not None]
         if total:
-            torch.autograd.backward([root.start for root, _ in total], list(starmap(graph.Seeds(), total)))
+            torch.autograd.backward([root.start for root, _ in total], [root.seed(factor) for root, factor in total])
         self._took("last", 1)
 
     def _backward_held(self, roots: list[Root | None], weights: Tensor, given: Given) -> None:
@@ -245,7 +244,7 @@ class GramianMethod(GradientMethod):
             return
         trained = [(root, seed) for root, seed in zip(roots, seeds, strict=True) if root is not None and seed]
         with graph.weighted(anatomy.crossings, weights.tolist()):
-            torch.autograd.backward([root.start for root, _ in trained], list(starmap(graph.Seeds(), trained)))
+            torch.autograd.backward([root.start for root, _ in trained], [root.seed(seed) for root, seed in trained])
         self._took("held weights", 1)
 
     def _took(self, path: str, passes: int) -> None:

@@ -140,7 +140,7 @@ class LossMethod(Method):
         return None if result is None else torch.add(result, total, alpha=0.0)
 
     def _stack(self, losses: Sequence[Tensor]) -> Tensor:
-        """As for all; no gradient reaches a task that is not trained."""
+        """Losses ``[T]`` on one device, in float32 at least; no gradient reaches a task that is not trained."""
         untrained = self._untrained
         return super()._stack([loss.detach() if task in untrained else loss for task, loss in enumerate(losses)] if untrained else losses)
 

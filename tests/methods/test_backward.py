@@ -42,6 +42,36 @@ def test_heads_get_their_plain_gradient(name: str) -> None:
         assert linear.close(nets.grads(net.private(task)), net.plain(task))
 
 
+class Doubled(torch.autograd.Function):
+    """A backward that works on what it is given in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient.mul_(2)
+
+
+@pytest.mark.parametrize("name", ["graddrop", "pcgrad", "rotograd_scale", "upgrad"])
+def test_what_starts_a_backward_pass_is_the_loss_s_own(name: str) -> None:
+    """Autograd hands it on as it is, and leaves may keep it as their gradient: it must not be the start of another pass as well."""
+    net = nets.build()
+    common, own = torch.nn.Parameter(torch.zeros(1)), [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    create(name).backward([loss + common.squeeze() + p.squeeze() for loss, p in zip(net.losses(), own, strict=True)], shared=net.shared())
+    assert common.grad == 3
+    for p in own:
+        assert p.grad is not None
+        assert p.grad == 1
+        p.grad.mul_(0)  # as clipping does: no other may change with it
+    assert common.grad == 3
+    plain = nets.build()
+    create(name).backward([Doubled.apply(loss) for loss in plain.losses()], shared=plain.shared())
+    for task in range(3):
+        assert linear.close(nets.grads(plain.private(task)), 2 * plain.plain(task))
+
+
 @pytest.mark.parametrize("name", WEIGHTED_HEADS)
 def test_heads_follow_the_weighted_total(name: str) -> None:
     net = nets.build()
