@@ -42,7 +42,7 @@ def environment(device: str, method: str, problem: str = "") -> dict[str, str]:
         "numpy": metadata.version("numpy"),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
         "method_source": source.digest() if source else "",
@@ -54,7 +54,7 @@ def environment(device: str, method: str, problem: str = "") -> dict[str, str]:
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
     """Model of the CPU, whose libraries choose their code by it; empty where the system does not tell."""
     try:
         lines = _MODELS.read_text(encoding="utf-8", errors="replace").splitlines()

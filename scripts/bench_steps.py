@@ -13,7 +13,6 @@ import gc
 import importlib.util
 import inspect
 import math
-import platform
 import random
 import statistics
 import time
@@ -33,7 +32,7 @@ from steps_models import Cell, Session, contested
 from steps_report import Row
 
 import methods
-from benchmark.machine import resolve_device
+from benchmark import machine
 from benchmark.train import losses_again, random_state, untrained_losses
 
 REFERENCE = "equal"
@@ -169,11 +168,7 @@ def torchjd(card: methods.Card, session: Session, optimizer: torch.optim.Optimiz
 
 
 def processor(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return torch.cuda.get_device_name() if device == "cuda" else machine.processor()
 
 
 class Meeting:
@@ -311,7 +306,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module=r"torchjd\.")  # advice of its solvers to its authors
     console = Console(stderr=True, soft_wrap=True)
-    resolve_device(given.device)
+    machine.resolve_device(given.device)
     if given.torchjd and importlib.util.find_spec("torchjd") is None:
         console.print("torchjd is not installed (extra `bench`): its columns are left out")
         given.torchjd = False
