@@ -78,14 +78,12 @@ class Plan:
         layers: what takes each layer.
         others: the indices of all other wanted parameters in the graph.
         links: the layers from the heads down, where the trunk is one chain of them.
-        saved: the multiplications that it needs less than T backward passes.
     """
 
     anatomy: Anatomy
     layers: tuple[Layer, ...]
     others: tuple[int, ...]
     links: tuple[chain.Link, ...] | None
-    saved: int
 
     @property
     def summary(self) -> str:
@@ -101,11 +99,35 @@ def choose(tasks: int, samples: int, inputs: int, width: int) -> tuple[Kind, int
     return ("samples", by_rows - by_samples) if by_samples < by_rows else ("rows", 0)
 
 
-def planned(
-    roots: Sequence[Root | None], wanted: Sequence[nn.Parameter], shared: Sequence[nn.Parameter], forced: bool = False
+def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: bool = False) -> Plan | None:
+    """The layers of the trunk, each with what takes it cheapest; None where T backward passes are the only way, or no dearer.
+
+    ``forced`` takes every layer by its samples, whatever that costs.
+    """
+    found = _planned(roots, shared, shared, forced)
+    if found is None or not found[0].layers or (found[1] < WORTH and not forced):
+        return None
+    return found[0]
+
+
+def plan_of(
+    wanted: Sequence[nn.Parameter], roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: bool = False
 ) -> Plan | None:
-    """The layers of the trunk, each with what takes it cheapest; None where heads and trunk cannot be told apart, or must be passed as
-    they are. ``forced`` takes every layer by its samples, whatever that costs."""
+    """The same for a Gramian of some of the trunk's parameters alone, whose indices are theirs among ``wanted``.
+
+    It spares a second pass through the heads for the update, which for a :data:`FEW` tasks costs no more than to take the graph apart.
+    Where a layer is cheaper by its rows than by its samples, these are cheapest task by task, each while it is in the caches.
+    """
+    if len(roots) <= FEW and not forced:
+        return None
+    found = _planned(roots, wanted, list(dict.fromkeys((*shared, *wanted))), forced)
+    return found[0] if found is not None and (found[1] > 0 or (forced and found[0].layers)) else None
+
+
+def _planned(
+    roots: Sequence[Root | None], wanted: Sequence[nn.Parameter], shared: Sequence[nn.Parameter], forced: bool
+) -> tuple[Plan, int] | None:
+    """A plan, and how many multiplications it saves; None where heads and trunk cannot be told apart, or must be passed as they are."""
     kinds = {(p.dtype, p.device) for p in wanted}
     if len(kinds) > 1 or wanted[0].dtype not in (torch.float32, torch.float64) or any(root is None for root in roots):
         return None
@@ -145,26 +167,7 @@ def planned(
     others = {i for i in where.values() if i is not None}.difference(i for layer in layers for i in (layer.weight, layer.bias))
     chained = not others and not any(layer.convolution for layer in layers)
     links = chain.links(anatomy, uses, [layer.node for layer in layers]) if chained else None
-    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links, saved)
-
-
-def worth(found: Plan, forced: bool = False) -> bool:
-    """Whether this is cheaper than T backward passes by what it costs to find out; for one trunk, a matter of sizes."""
-    return bool(found.layers) and (forced or found.saved >= WORTH)
-
-
-def plan_of(
-    wanted: Sequence[nn.Parameter], roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: bool = False
-) -> Plan | None:
-    """A plan for the Gramian of some of the trunk's parameters alone, whose indices are theirs among ``wanted``; None if not worth it.
-
-    It spares a second pass through the heads for the update, which for a :data:`FEW` tasks costs no more than to take the graph apart.
-    Where a layer is cheaper by its rows than by its samples, these are cheapest task by task, each while it is in the caches.
-    """
-    if len(roots) <= FEW and not forced:
-        return None
-    found = planned(roots, wanted, list(dict.fromkeys((*shared, *wanted))), forced)
-    return found if found is not None and found.layers and (forced or found.saved > 0) else None
+    return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
 
 
 def _hooked(parameter: Tensor) -> bool:

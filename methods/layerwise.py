@@ -37,7 +37,6 @@ class Scratch:
     def __init__(self) -> None:
         self.kept: dict[object, Tensor] = {}
         self.rows: jacobian.Rows | None = None
-        self.rows_for: object = None  # the sizes for which the layers were found not to be worth it: to find that out takes a graph apart
 
     def get(self, key: object, shape: Sequence[int], like: Tensor) -> Tensor:
         size = math.prod(shape)

@@ -1,8 +1,9 @@
 """The T x T solvers alone: CPU time of a whole ``weights(G, losses)`` call, and how far its answer is from optimal.
 
-Run as ``python -m scripts.bench_solvers``. All cases are timed in turn on one thread, round after round, so that a machine that changes
-its speed changes them all; a sample is the mean of a few calls in a row, after one that is not timed. The optimality of an answer is
-computed here from G and w alone, in extended precision, at three gradient scales, and by none of the solvers' own certificates.
+Run by ``scripts/bench_solvers``, which keeps numpy and scipy on one thread. All cases are timed in turn, round after round, so that a
+machine that changes its speed changes them all; a sample is the mean of a few calls in a row, after one that is not timed. The optimality
+of an answer is computed here from G and w, with products in extended precision, at three gradient scales, and by none of the solvers' own
+certificates; of ``upgrad``, from the projections that w is the mean of.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ REGIMES: dict[str, Callable[[int, int], Array]] = {
     "duplicated": duplicated,
     "antiparallel": antiparallel,
     "near stationary": stationary,
-    "log-normal": ill_scaled,
+    "log-uniform": ill_scaled,
     "rank T/2, float32": low_rank(lambda tasks: max(1, tasks // 2)),
     "duplicated, float32": duplicated,
 }
@@ -243,8 +244,8 @@ def of_aligned(problem: Problem, weights: Long) -> float:
 
 def of_equal_projections(problem: Problem, weights: Long) -> float:
     """<d, g_t / n_t> is the same for all t, or is the nearest to that in the range of C."""
-    if not weights.any():
-        return 0.0
+    if not weights.any():  # right only where a convex combination of the gradients is zero
+        return 0.0 if problem.distance() == 0.0 else 1.0
     shares = np.asarray(weights * problem.norms, dtype=np.float64)
     cosines = np.asarray(problem.cosines, dtype=np.float64)
     values = np.linalg.eigvalsh(cosines)
@@ -364,11 +365,13 @@ Written by `scripts/bench_solvers`. CPU microseconds of a whole `weights(G, loss
 thread: the median over rounds and five instances, with its quartiles, and the shortest. In bold where the lower quartile is above what it
 should be: 150 µs (`upgrad` and `gradvac` 250) up to T = 10, 2,000 µs for T = 40. The times depend on what else the processor's cores do;
 the shortest shows what they can do. After the comma: how far the answer is from optimal, relative and beyond what the rounding of G
-explains, by extended precision from G and the weights alone, at the worst of three scales of the gradients, 1e-6 to 1e6; nothing where
-a method promises no optimum. {cpu}, torch {torch}, numpy {numpy}, {date}.
+explains, at the worst of three scales of the gradients, 1e-6 to 1e6; nothing where a method promises no optimum, or where it is not
+unique (`imtl_g` and `config` on singular Gramians). For `upgrad` that is the worst of the projections that it is the mean of.
+{cpu}, torch {torch}, numpy {numpy}, {date}.
 
-`mlp`: gradients of a fresh network; `conflict`: those less 0.8 of their mean; the others are drawn: low ranks, every gradient twice or
-beside its opposite, a convex combination of nearly no length, lengths over twelve orders of magnitude.
+`mlp`: gradients of a fresh network; `conflict`: those, normalised, less 0.8 of their mean, with log-normal lengths; `duplicated`: half as
+many of these, each twice; the others are drawn: low ranks, gradients beside their opposites, a convex combination of nearly no length,
+lengths over twelve orders of magnitude.
 """
 
 
@@ -403,11 +406,13 @@ def main() -> None:
     parser.add_argument("--regimes", default=";".join(REGIMES), help="separated by ;")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     given = parser.parse_args()
+    if given.rounds < 2:
+        parser.error(f"--rounds is {given.rounds}; expected 2 or more, for quartiles")
     torch.set_num_threads(1)
     every = list(cases(given.methods.split(","), [int(size) for size in given.tasks.split(",")], given.regimes.split(";")))
     lines: list[dict[str, object]] = []
     for case, taken in zip(every, timed(every, given.rounds), strict=True):
-        low, middle, high = statistics.quantiles(taken, n=4)
+        low, middle, high = statistics.quantiles(taken, n=4, method="inclusive")
         residuals, events = case.residuals()
         lines.append(
             dict(zip(HEADER, (case.method, case.tasks, case.regime, middle, low, high, min(taken), *residuals, events), strict=True))

@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import inspect
 import math
+import platform
 import random
 import statistics
 import time
@@ -168,7 +169,7 @@ def torchjd(card: methods.Card, session: Session, optimizer: torch.optim.Optimiz
 
 
 def processor(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else machine.processor()
+    return torch.cuda.get_device_name() if device == "cuda" else machine.processor() or platform.machine()
 
 
 class Meeting:

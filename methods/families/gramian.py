@@ -172,7 +172,7 @@ class GramianMethod(GradientMethod):
         scaler = given.scaler
         seeds = self._seeds(scaler)
         taken_apart = self.path != "rows" and all(seeds) and self._free(given)
-        plan = self._plan(roots, shared, given) if taken_apart else None
+        plan = layers.plan(roots, shared, self.path == "layers") if taken_apart else None
         if plan is not None:
             return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
         self._may_walk()
@@ -182,18 +182,6 @@ class GramianMethod(GradientMethod):
         weights = self._solve(self._host(rows.gramian(), values), [seed or scaler for seed in seeds])
         jacobian.deposit(shared, rows.pieces(rows.combine(self._combining(weights)), shared), reached)
         return weights
-
-    def _plan(self, roots: list[Root | None], shared: list[nn.Parameter], given: Given) -> Plan | None:
-        """The layers of the trunk, if to take them one by one is worth it; for a representation of one shape that is asked once."""
-        z, forced = given.representation, self.path == "layers"
-        sizes = None if z is None or forced else (z.shape, len(shared))
-        if sizes is not None and sizes == self._scratch.rows_for:
-            return None
-        found = layers.planned(roots, shared, shared, forced)
-        if found is None or layers.worth(found, forced):
-            return found
-        self._scratch.rows_for = sizes
-        return None
 
     def _backward_layers(self, plan: Plan, roots: list[Root], values: Tensor, shared: list[nn.Parameter], seeds: Sequence[float]) -> Tensor:
         gradients = Layerwise(plan, shared, self.num_tasks, self._scratch)

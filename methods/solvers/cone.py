@@ -49,15 +49,15 @@ def _is_zero(cosines: Cosines, rank: int) -> bool:
     if _empties(cosines, _kernel(cosines), rank):
         return True
     # T gradients without a preferred direction leave a cone as often as not where they span T/2 dimensions (Wendel, Mathematica
-    # Scandinavica 11, 1962); where their sum is in it, they have one.
+    # Scandinavica 11, 1962). A cone that their sum is in is not zero.
     size = len(cosines.matrix)
     likely = 2 * rank <= size and cosines.matrix.sum(axis=0).min() <= size * cosines.noise
     return likely and _empties(cosines, balance(cosines), rank)
 
 
 def _empties(cosines: Cosines, shares: Array | None, rank: int) -> bool:
-    """Whether Σ s_i u_i = 0, with these shares, leaves the cone nothing."""
-    if shares is None:
+    """Whether Σ s_i u_i = 0 holds for these shares, to rounding, and leaves the cone nothing."""
+    if shares is None or not cosines.vanishes(shares):
         return False
     (support,) = (shares > 0).nonzero()
     if len(support) < rank:
@@ -67,14 +67,12 @@ def _empties(cosines: Cosines, shares: Array | None, rank: int) -> bool:
 
 
 def _kernel(cosines: Cosines) -> Array | None:
-    """The shares nearest to equal ones that make Σ s_i u_i = 0, if all are positive: (C + δ)⁻¹ 1 for a small δ."""
+    """(C + δ)⁻¹ 1 for a small δ, if all of it is positive: the shares nearest to equal ones with Σ s_i u_i = 0, if there are any."""
     raised = cosines.matrix.copy()
     raised.flat[:: len(raised) + 1] += max(KERNEL, 100 * cosines.noise)
-    shares: Array = dposv(raised, np.ones(len(raised)), overwrite_a=1)[1]
-    if shares.min() <= 0:
-        return None
-    shares /= shares.sum()
-    return shares if cosines.vanishes(shares) else None
+    shares: Array = dposv(raised.T, np.ones(len(raised)), overwrite_a=1)[1]
+    return shares / shares.sum() if shares.min() > 0 else None
 
 
 KERNEL = 1e-10
+"""The least δ: small against the eigenvalues of C that are not zero, and large against rounding."""

@@ -54,3 +54,12 @@ def test_weights_that_are_a_little_off_have_a_residual(bench: ModuleType, method
             bench.RESIDUALS[method](problem, off)
     else:
         assert bench.RESIDUALS[method](problem, weights) <= 1e-9 < 1e-5 < bench.RESIDUALS[method](problem, off)
+
+
+@pytest.mark.parametrize("method", ["nash_mtl", "fairgrad", "imtl_g", "config"])
+def test_no_weights_at_all_are_right_only_where_the_gradients_cancel(bench: ModuleType, method: str) -> None:
+    for regime, optimal in (("conflict", False), ("antiparallel", True)):
+        (case,) = bench.cases([method], [4], [regime])
+        problem = bench.Problem(case.gramians[0].numpy().astype(np.longdouble), case.eps)
+        residual = bench.RESIDUALS[method](problem, np.zeros(4, dtype=np.longdouble))
+        assert (residual <= 1e-9) is optimal

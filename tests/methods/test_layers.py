@@ -149,8 +149,7 @@ def test_the_gramian_is_that_of_the_jacobian(kind: str, tasks: int) -> None:
     jacobian = torch.stack([nets.flat(torch.autograd.grad(loss, model.shared(), retain_graph=True)) for loss in model.losses()])
     for forced in (True, False):
         roots = graph.roots_of(model.losses())
-        plan = layers.planned(roots, model.shared(), model.shared(), True)
-        plan = plan if forced else _rows_of(plan)
+        plan = layers.plan(roots, model.shared(), forced) if forced else _rows_of(layers.plan(roots, model.shared(), True))
         assert plan is not None
         gradients = layerwise.Layerwise(plan, model.shared(), tasks, layerwise.Scratch())
         gradients.backward([root for root in roots if root is not None], [1.0] * tasks)
@@ -165,31 +164,6 @@ def _rows_of(plan: layers.Plan | None) -> layers.Plan:
     """The same layers, each by rows of its own."""
     assert plan is not None
     return replace(plan, layers=tuple(replace(layer, kind="rows") for layer in plan.layers))
-
-
-def test_sizes_that_are_not_worth_it_are_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(layers, "planned", lambda *given, ask=layers.planned: asked.append(given) or ask(*given))
-    model, balancer = build("linear", 4), methods.create("upgrad", 4)
-
-    def steps(batch: int, named: bool = True, missing: bool = False, count: int = 2) -> int:
-        asked.clear()
-        for _ in range(count):
-            z = model.trunk(model.x[:batch])
-            losses = [head(z).square().mean() for head in model.heads]
-            if missing:
-                losses[1] = losses[1].detach()
-            balancer.backward(losses, shared=model.shared(), representation=z if named else None)
-        return len(asked)
-
-    assert steps(6) == 1
-    assert steps(5) == 1  # a smaller batch may be worth it
-    assert steps(6, named=False) == 2  # nothing tells the sizes
-    assert steps(4, missing=True) == 2  # that a loss had no gradient says nothing about the sizes
-    assert steps(4) == 1
-    monkeypatch.setattr(layers, "WORTH", 1)
-    assert steps(3) == 2  # worth it: taken every time
-    assert set(balancer.paths) == {"rows", "layers: 2 by samples, 0 by rows, 0 other parameters"}
 
 
 def test_what_is_cheaper_is_counted() -> None:
@@ -393,7 +367,7 @@ CHAINS = ("linear", "one layer", "no bias", "elementwise", "in place", "frozen b
 @pytest.mark.parametrize("kind", TRUNKS)
 def test_a_chain_of_linear_layers_and_elementwise_functions_is_passed_without_autograd(kind: str) -> None:
     model = build(kind)
-    plan = layers.planned(graph.roots_of(model.losses()), model.shared(), model.shared(), forced=True)
+    plan = layers.plan(graph.roots_of(model.losses()), model.shared(), forced=True)
     assert plan is not None
     assert (plan.links is not None) == (kind in CHAINS)
 
