@@ -39,6 +39,8 @@ FEW = 3
 """Tasks up to which the heads are rather passed twice (measured: at 3, 0.96 to 1.07 of the step; 0.78 at 10, 0.55 at 40)."""
 WORTH = 1e7
 """Multiplications that a step must save before it goes layer by layer: what it costs to take the graph apart, in multiplications."""
+HEAD = 8
+"""Nodes from a loss down its head in which a linear layer is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,30 @@ def plan(roots: Sequence[Root | None], shared: Sequence[nn.Parameter], forced: b
 
     ``forced`` takes every layer by its samples, whatever that costs.
     """
+    if not forced and _too_many_samples(roots, shared):
+        return None
     found = _planned(roots, shared, shared, forced)
     if found is None or not found[0].layers or (found[1] < WORTH and not forced):
         return None
     return found[0]
+
+
+def _too_many_samples(roots: Sequence[Root | None], shared: Sequence[nn.Parameter]) -> bool:
+    """Whether as many as the first head's linear layer sees are too many for it to be worth it, in all of the trunk.
+
+    That takes a few nodes of the graph, a tenth of what it takes to find the layers. Where the trunk sees more, as before it pools, there
+    is still the count of each layer; where it sees fewer, T backward passes are right as well.
+    """
+    node: Any = roots[0].node if roots[0] is not None else None
+    for _ in range(HEAD):
+        if node is None:
+            break
+        if node.name() in ("AddmmBackward0", "MmBackward0"):
+            inputs = node._saved_mat1 if node.name() == "AddmmBackward0" else node._saved_self
+            sizes = [(p.numel() // len(p), len(p)) for p in shared if p.dim() > 1]
+            return inputs is not None and sum(choose(len(roots), len(inputs), *size)[1] for size in sizes) < WORTH
+        node = next((child for child, _ in node.next_functions if child is not None), None)
+    return False
 
 
 def plan_of(

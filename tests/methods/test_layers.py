@@ -166,6 +166,23 @@ def _rows_of(plan: layers.Plan | None) -> layers.Plan:
     return replace(plan, layers=tuple(replace(layer, kind="rows") for layer in plan.layers))
 
 
+@pytest.mark.parametrize(("samples", "pooled", "apart"), [(4, 1, True), (512, 1, False), (4, 128, True)])
+def test_too_many_samples_are_seen_without_taking_the_graph_apart(
+    samples: int, pooled: int, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless they are pooled before the heads: then each layer is counted, and the rows are taken all the same."""
+    taken = []
+    monkeypatch.setattr(graph, "anatomy", lambda *given, take=graph.anatomy: taken.append(given) or take(*given))
+    trunk = nn.Sequential(nn.Linear(128, 256), nn.Tanh(), nn.Linear(256, 256))
+    heads = [nn.Linear(256, 1, bias=bool(task)) for task in range(10)]
+    z = trunk(torch.randn(samples, pooled, 128)).mean(1)
+    losses = [nn.functional.mse_loss(head(z), torch.zeros(samples, 1)) for head in heads]
+    balancer = methods.create("upgrad", 10)
+    balancer.backward(losses, shared=trunk)
+    assert bool(taken) is apart
+    assert ("rows" in balancer.paths) is (samples * pooled > 4)
+
+
 def test_what_is_cheaper_is_counted() -> None:
     # 2 samples of 10 inputs and 10 outputs, 3 tasks: 4 (10 + 30) + 9 * 20 = 340 multiplications against 3 * 200 + 9 * 100 = 1500
     assert layers.choose(3, 2, 10, 10) == ("samples", 1160)
