@@ -124,10 +124,10 @@ def _too_many_samples(roots: Sequence[Root | None], shared: Sequence[nn.Paramete
     for _ in range(HEAD):
         if node is None:
             break
-        if node.name() in ("AddmmBackward0", "MmBackward0"):
-            inputs = node._saved_mat1 if node.name() == "AddmmBackward0" else node._saved_self
-            sizes = [(p.numel() // len(p), len(p)) for p in shared if p.dim() > 1]
-            return inputs is not None and sum(choose(len(roots), len(inputs), *size)[1] for size in sizes) < WORTH
+        if node.name() in ("AddmmBackward0", "MmBackward0"):  # their sizes, as what they saved may be packed away
+            samples, _ = node._saved_mat1_sym_sizes if node.name() == "AddmmBackward0" else node._saved_self_sym_sizes
+            sizes = [(p.numel() // len(p), len(p)) for p in shared if p.dim() > 1 and p.numel()]
+            return sum(choose(len(roots), samples, *size)[1] for size in sizes) < WORTH
         node = next((child for child, _ in node.next_functions if child is not None), None)
     return False
 

@@ -183,6 +183,15 @@ def test_too_many_samples_are_seen_without_taking_the_graph_apart(
     assert ("rows" in balancer.paths) is (samples * pooled > 4)
 
 
+def test_looking_for_the_samples_unpacks_nothing() -> None:
+    """Memory that was moved to the host, or is to be computed again, is fetched by the backward passes alone."""
+    model, fetched = build("linear", 4), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: fetched.append(x) or x):
+        losses = model.losses()
+    assert layers.plan(graph.roots_of(losses), model.shared()) is None
+    assert not fetched
+
+
 def test_what_is_cheaper_is_counted() -> None:
     # 2 samples of 10 inputs and 10 outputs, 3 tasks: 4 (10 + 30) + 9 * 20 = 340 multiplications against 3 * 200 + 9 * 100 = 1500
     assert layers.choose(3, 2, 10, 10) == ("samples", 1160)
