@@ -13,9 +13,10 @@ import csv
 import datetime
 import functools
 import itertools
+import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -378,7 +379,11 @@ lengths over twelve orders of magnitude.
 def table(lines: Sequence[dict[str, object]]) -> str:
     """One row a method and size, one column a regime."""
     regimes = list(dict.fromkeys(str(line["regime"]) for line in lines))
-    text = [INTRODUCTION.format(date=datetime.date.today(), cpu=machine.processor(), torch=torch.__version__, numpy=np.__version__)]
+    text = [
+        INTRODUCTION.format(
+            date=datetime.date.today(), cpu=machine.processor() or platform.machine(), torch=torch.__version__, numpy=np.__version__
+        )
+    ]
     for tasks in dict.fromkeys(line["tasks"] for line in lines):
         text += [f"### T = {tasks}", "", "| method | " + " | ".join(regimes) + " |", "|---" * (len(regimes) + 1) + "|"]
         for name in dict.fromkeys(str(line["method"]) for line in lines):
@@ -398,18 +403,41 @@ def table(lines: Sequence[dict[str, object]]) -> str:
     return "\n".join(text)
 
 
+def some_of(known: Iterable[str], separator: str = ",") -> Callable[[str], list[str]]:
+    """Reads names out of these."""
+    names = list(known)
+
+    def read(text: str) -> list[str]:
+        found = [part for part in text.split(separator) if part]
+        for name in found or [text]:
+            if name not in names:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of: {separator.join(names)}")
+        return found
+
+    return read
+
+
+def sizes(text: str) -> list[int]:
+    found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if min(found) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected numbers of tasks, 2 or more, as 2,10")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--methods", default=",".join(RESIDUALS))
-    parser.add_argument("--tasks", default=",".join(map(str, TASKS)))
-    parser.add_argument("--regimes", default=";".join(REGIMES), help="separated by ;")
+    parser.add_argument("--methods", type=some_of(RESIDUALS), default=list(RESIDUALS))
+    parser.add_argument("--tasks", type=sizes, default=TASKS)
+    parser.add_argument("--regimes", type=some_of(REGIMES, ";"), default=list(REGIMES), help="separated by ;")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     given = parser.parse_args()
     if given.rounds < 2:
         parser.error(f"--rounds is {given.rounds}; expected 2 or more, for quartiles")
+    if given.out.exists() and not given.out.is_dir():
+        parser.error(f"--out is {str(given.out)!r}, which is a file; expected a folder")
     torch.set_num_threads(1)
-    every = list(cases(given.methods.split(","), [int(size) for size in given.tasks.split(",")], given.regimes.split(";")))
+    every = list(cases(given.methods, given.tasks, given.regimes))
     lines: list[dict[str, object]] = []
     for case, taken in zip(every, timed(every, given.rounds), strict=True):
         low, middle, high = statistics.quantiles(taken, n=4, method="inclusive")

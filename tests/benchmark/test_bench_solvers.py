@@ -41,6 +41,27 @@ def test_a_tiny_run_end_to_end(bench: ModuleType, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--methods", "mgda,gls"], "'gls' is none of: mgda,dualproj,"),
+        (["--methods", ","], "',' is none of: mgda,"),
+        (["--regimes", "mlp;nonsense"], "'nonsense' is none of: mlp;conflict;"),
+        (["--tasks", "2,x"], "'2,x'; expected numbers of tasks, 2 or more"),
+        (["--tasks", "1"], "'1'; expected numbers of tasks, 2 or more"),
+        (["--rounds", "1"], "--rounds is 1; expected 2 or more"),
+        (["--out", __file__], "which is a file; expected a folder"),
+    ],
+)
+def test_bad_input_is_one_line(
+    bench: ModuleType, given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_solvers", *given])
+    with pytest.raises(SystemExit, match="2"):
+        bench.main()
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     "method", ["mgda", "dualproj", "cagrad", "nash_mtl", "fairgrad", "aligned_mtl", "imtl_g", "config", "upgrad", "pcd"]
 )
 def test_weights_that_are_a_little_off_have_a_residual(bench: ModuleType, method: str) -> None:
