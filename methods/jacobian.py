@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +111,14 @@ class Rows:
                 yield index, piece.to(like[index].dtype).as_strided(like[index].shape, self.strides[index])
 
 
+class Taker(Protocol):
+    """What takes the gradients of T losses, one after the other; None is a gradient of zeros."""
+
+    def fill(self, row: int, gradients: Sequence[Tensor | None]) -> None: ...
+
+    def clear(self, row: int) -> None: ...
+
+
 COLUMNS = 8192
 """A float32 product sums so many numbers at once, or nearly twice as many: a million at once lose three digits (measured: 1,000 eps)."""
 
@@ -134,7 +142,7 @@ def layout(tensors: Sequence[Tensor], num_rows: int) -> tuple[object, ...]:
 
 
 def backward_rows(
-    roots: Sequence[Root | None], seeds: Sequence[float], shared: Sequence[nn.Parameter], rows: Rows, unseeded: float = 0.0
+    roots: Sequence[Root | None], seeds: Sequence[float], shared: Sequence[nn.Parameter], rows: Taker, unseeded: float = 0.0
 ) -> list[bool]:
     """Row t becomes seed_t · ∇_shared L_t; every other leaf accumulates seed_t · ∇L_t in its ``.grad``, as a plain backward would.
 
@@ -167,7 +175,7 @@ def backward_rows(
     return reached
 
 
-def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Rows, seed: float = 1.0) -> None:
+def gradient_rows(roots: Sequence[Root | None], tensors: Sequence[Tensor], rows: Taker, seed: float = 1.0) -> None:
     """Row t becomes seed · ∇L_t with respect to the tensors; no ``.grad`` is touched and the graph stays usable."""
     for t, root in enumerate(roots):
         if root is None:

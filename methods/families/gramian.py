@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from methods import graph, jacobian, layers, layerwise
+from methods import graph, jacobian, layers, layerwise, pairs
 from methods.base import Given, Step
 from methods.errors import MethodError
 from methods.families.gradient import GradientMethod
@@ -24,10 +24,17 @@ from methods.layerwise import Layerwise, Scratch
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """G, the losses and what else was asked for, as the columns of one table ``[T, T + 1 + ...]``; ``eps`` is the rounding of G."""
+    """G, the losses and what else was asked for, as the columns of one table ``[T, T + 1 + ...]``.
+
+    ``like`` has the dtype of the gradients, whose rounding ``eps`` is that of G, and their device.
+    """
 
     table: NDArray[np.float64]
-    eps: float
+    like: Tensor
+
+    @property
+    def eps(self) -> float:
+        return torch.finfo(self.like.dtype).eps
 
     @property
     def gramian(self) -> NDArray[np.float64]:
@@ -135,9 +142,9 @@ class GramianMethod(GradientMethod):
         plan = layers.plan_of(layer, roots, shared, self.path == "layers") if self.path != "rows" and self._free(given) else None
         if plan is None:
             self._may_walk()
-            rows = self._buffer(layer)
+            rows = self._rows_of(layer)
             jacobian.gradient_rows(roots, layer, rows)
-            weights = self._solve(self._host(rows.gramian(), values), [1.0] * self.num_tasks)
+            weights = self._solve(self._host_of(rows, values), [1.0] * self.num_tasks)
             self._backward_total(roots, weights, given.scaler)
             return weights
         seeds = [given.scaler] * self.num_tasks
@@ -176,10 +183,10 @@ class GramianMethod(GradientMethod):
         if plan is not None:
             return self._backward_layers(plan, [root for root in roots if root is not None], values, shared, seeds)
         self._may_walk()
-        rows = self._buffer(shared)
+        rows = self._rows_of(shared)
         reached = self._reached(jacobian.backward_rows(roots, seeds, shared, rows, unseeded=scaler))
         self._took("rows", self.num_tasks)
-        weights = self._solve(self._host(rows.gramian(), values), [seed or scaler for seed in seeds])
+        weights = self._solve(self._host_of(rows, values), [seed or scaler for seed in seeds])
         jacobian.deposit(shared, rows.pieces(rows.combine(self._combining(weights)), shared), reached)
         return weights
 
@@ -251,10 +258,20 @@ class GramianMethod(GradientMethod):
         self._passed(passes)
         self._paths[path] += 1
 
+    def _rows_of(self, tensors: Sequence[Tensor]) -> jacobian.Rows | pairs.Pairs:
+        """What takes the T task gradients of these tensors, one after the other."""
+        return pairs.Pairs(tensors, self.num_tasks) if pairs.suit(tensors, self.num_tasks) else self._buffer(tensors)
+
+    def _host_of(self, rows: jacobian.Rows | pairs.Pairs, values: Tensor) -> Host:
+        """The Gramian of rows, and the losses."""
+        if isinstance(rows, jacobian.Rows):
+            return self._host(rows.gramian(), values)
+        return Host(np.array([[*row, loss] for row, loss in zip(rows.gramian(), values.tolist(), strict=True)]), rows.like)
+
     def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> Host:
         """G, the losses and further columns ``[T]``, in float64 on the host, by one copy from the device."""
         table = torch.cat([gramian, *(column.to(gramian.device).unsqueeze(1) for column in (values, *columns))], dim=1)
-        return Host(table.to("cpu", torch.float64).numpy(), torch.finfo(gramian.dtype).eps)
+        return Host(table.to("cpu", torch.float64).numpy(), gramian)
 
     def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
         """Weights ``[T]`` in float64, scale included, from the gradients of seed_t L_t. Not finite in: nan out, state untouched."""

@@ -148,9 +148,9 @@ class AdaptedGramian(_Adapted, GramianMethod):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         return Method._apply(self, fn, recurse)
 
-    def _host(self, gramian: Tensor, values: Tensor, *columns: Tensor) -> Host:
-        vars(self)["_home"] = torch.empty(0, dtype=gramian.dtype, device=gramian.device)
-        return super()._host(gramian, values, *columns)
+    def _solve(self, host: Host, seeds: Sequence[float]) -> Tensor:
+        vars(self)["_home"] = host.like.new_empty(0)
+        return super()._solve(host, seeds)
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
         return self._checked_tensor(self._call(gramian.to(self._home)), (self.num_tasks,)).detach().to(losses)

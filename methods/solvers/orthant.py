@@ -35,6 +35,9 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
     if not going.any():
         return Nonnegative(s, 0.0)
     matrix, absolute = cosines.matrix, cosines.noise * np.abs(cosines.matrix)
+    if len(matrix) <= 2 and not cosines.singular:
+        s = np.array([closed(float(matrix[0, -1]), *row) for row in linear.tolist()])
+        return Nonnegative(s, _residual(s, s @ matrix + linear, blur + s @ absolute, linear))
     if cosines.singular:
         s[going] = approached(matrix, linear[going])
         y = s @ matrix + linear
@@ -57,12 +60,30 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
         going &= moved | still  # two rounds without progress: what is left is rounding
         if cosines.singular:
             damping = np.where((free == face).all(axis=1), np.maximum(damping / 100, least), most)
-    violated = np.where(s > 0, np.abs(y), -y) - allowed
-    sizes = np.maximum(np.abs(linear).max(axis=1), np.finfo(float).tiny)
-    return Nonnegative(s, float((np.maximum(violated.max(axis=1), 0.0) / sizes).max()))
+    return Nonnegative(s, _residual(s, y, allowed, linear))
 
 
 ROUNDS = 100
+
+
+def closed(cosine: float, q: float, *other: float) -> tuple[float, ...]:
+    """s for one variable, or for two with this cosine: none is free, one that keeps the other bound, or both."""
+    s = max(-q, 0.0)
+    for p in other:
+        t = max(-p, 0.0)
+        if p + cosine * s >= 0:
+            return s, 0.0
+        if q + cosine * t >= 0:
+            return 0.0, t
+        t = max((cosine * q - p) / ((1 - cosine) * (1 + cosine)), 0.0)
+        return max(-q - cosine * t, 0.0), t
+    return (s,)
+
+
+def _residual(s: Array, y: Array, allowed: Array, linear: Array) -> float:
+    violated = np.where(s > 0, np.abs(y), -y) - allowed
+    sizes = np.maximum(np.abs(linear).max(axis=1), np.finfo(float).tiny)
+    return float((np.maximum(violated.max(axis=1), 0.0) / sizes).max())
 
 
 class Faces:

@@ -258,6 +258,24 @@ def test_programs_over_the_orthant_are_those_that_nnls_solves() -> None:
             assert np.linalg.norm(solution @ units + point) <= nnls(units.T, -point)[1] + 1e-9
 
 
+@pytest.mark.parametrize("cosine", [0.0, 0.3, -0.9, 1 - 1e-7, 1e-7 - 1, 0.999, -0.999])
+def test_programs_of_two_variables_are_solved_to_rounding(cosine: float) -> None:
+    matrix = np.array([[1.0, cosine], [cosine, 1.0]])
+    random = np.random.default_rng(0)
+    corners = [[0.0, 0.0], [-1.0, 0.0], [0.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [-1.0, cosine], [cosine, -1.0]]
+    for q in np.concatenate([corners, random.standard_normal((200, 2)), random.standard_normal((50, 2)) * [[1e-9, 1.0]]]):
+        s = np.array(orthant.closed(cosine, *q))
+        y = matrix @ s + q
+        assert (s >= 0).all()
+        allowed = 4e-16 * (np.abs(q).max() + s.sum())
+        assert np.where(s > 0, np.abs(y), -y).max() <= allowed
+
+
+def test_programs_of_one_variable() -> None:
+    found = nonnegative(Cosines.of(np.array([[4.0]])), np.array([[-3.0], [2.0]]), np.zeros((2, 1)))
+    assert (found.solutions.tolist(), found.residual) == ([[3.0], [0.0]], 0.0)
+
+
 def test_cagrad_is_the_best_of_many_directions() -> None:
     """No direction on the ball around the mean gradient gives the worst task more."""
     for number in range(40):
