@@ -17,6 +17,8 @@ from methods.layers import Layer, Plan
 
 ROWS_AT_ONCE = 512
 """Tasks go through the trunk together while they have no more rows than this: larger products gain nothing and fall out of the caches."""
+SEEN_AT_ONCE = 80 * 1024
+"""Elements of the products of samples and signals that are taken at once, and are still in the caches when they meet the signals."""
 CANCELLATION = 1e3
 """Where the samples' gradients cancel so far that ‖x‖² ‖δ_t‖² is this many times ‖δ_tᵀ x‖², rounding of their products would show."""
 TOGETHER = frozenset(
@@ -77,10 +79,17 @@ class BySamples:
         products = x @ x.T
         if self.layer.bias is not None:
             products += 1  # the bias is a weight of an input that is always 1
-        seen = self.scratch.get("seen", self.signals.shape, self.signals)
-        torch.bmm(products.expand(tasks, -1, -1), self.signals, out=seen)
         flat = self.signals.view(tasks, -1)
-        gramian += jacobian.products(seen.view(tasks, -1), flat)
+        parts = -(-self.signals.numel() // SEEN_AT_ONCE)
+        several = -(-tasks // min(parts, tasks))
+        seen = self.scratch.get("seen", (several, *self.signals.shape[1:]), self.signals)
+        for first in range(0, tasks, several):  # with what comes after: G is symmetric
+            last = min(first + several, tasks)
+            count = last - first
+            torch.bmm(products.expand(count, -1, -1), self.signals[first:last], out=seen[:count])
+            upper = jacobian.products(seen[:count].view(count, -1), flat[first:])
+            gramian[first:last, first:] += upper
+            gramian[last:, first:last] += upper[:, count:].T
         bound.addcmul_(torch.linalg.vector_norm(flat, dim=1).square_(), products.trace())
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
