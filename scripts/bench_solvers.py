@@ -16,12 +16,13 @@ import itertools
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from bench_arguments import above, sizes, some_of
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor, nn
@@ -403,37 +404,14 @@ def table(lines: Sequence[dict[str, object]]) -> str:
     return "\n".join(text)
 
 
-def some_of(known: Iterable[str], separator: str = ",") -> Callable[[str], list[str]]:
-    """Reads names out of these."""
-    names = list(known)
-
-    def read(text: str) -> list[str]:
-        found = [part for part in text.split(separator) if part]
-        for name in found or [text]:
-            if name not in names:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of: {separator.join(names)}")
-        return found
-
-    return read
-
-
-def sizes(text: str) -> list[int]:
-    found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
-    if min(found) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected numbers of tasks, 2 or more, as 2,10")
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=above(2), default=25, help="2 or more, for quartiles")
     parser.add_argument("--methods", type=some_of(RESIDUALS), default=list(RESIDUALS))
     parser.add_argument("--tasks", type=sizes, default=TASKS)
     parser.add_argument("--regimes", type=some_of(REGIMES, ";"), default=list(REGIMES), help="separated by ;")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     given = parser.parse_args()
-    if given.rounds < 2:
-        parser.error(f"--rounds is {given.rounds}; expected 2 or more, for quartiles")
     if given.out.exists() and not given.out.is_dir():
         parser.error(f"--out is {str(given.out)!r}, which is a file; expected a folder")
     torch.set_num_threads(1)

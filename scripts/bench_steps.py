@@ -26,6 +26,7 @@ from typing import Any
 
 import steps_report
 import torch
+from bench_arguments import above, registered, sizes
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from steps_floors import Pair, Seconds, clocked, floors
@@ -262,17 +263,13 @@ def rows_of(meeting: Meeting, taken: dict[Entrant, list[Pair]], rounds: list[dic
 # -- the command line --------------------------------------------------------------------------------------------------------------------
 
 
-def listed(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--methods", type=listed, default=methods.names(), help="a,b,...; default: all")
-    parser.add_argument("--tasks", type=lambda text: [int(t) for t in listed(text)], default=[2, 3, 10, 40], help="default: 2,3,10,40")
+    parser.add_argument("--methods", type=registered, default=methods.names(), help="a,b,...; default: all")
+    parser.add_argument("--tasks", type=sizes, default=[2, 3, 10, 40], help="default: 2,3,10,40")
     parser.add_argument("--model", choices=("mlp", "conv"), help="default: both")
-    parser.add_argument("--batch", type=int, help="default: 32 and 256 (mlp), 8 (conv)")
-    parser.add_argument("--rounds", type=int, default=41, help="at most so many a cell")
+    parser.add_argument("--batch", type=above(1), help="default: 32 and 256 (mlp), 8 (conv)")
+    parser.add_argument("--rounds", type=above(1), default=41, help="at most so many a cell")
     parser.add_argument(
         "--seconds", type=float, default=140.0, help=f"of a cell, after which no further round begins (but {LEAST_ROUNDS} are made)"
     )

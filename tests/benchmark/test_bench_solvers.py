@@ -48,7 +48,7 @@ def test_a_tiny_run_end_to_end(bench: ModuleType, tmp_path: Path, monkeypatch: p
         (["--regimes", "mlp;nonsense"], "'nonsense' is none of: mlp;conflict;"),
         (["--tasks", "2,x"], "'2,x'; expected numbers of tasks, 2 or more"),
         (["--tasks", "1"], "'1'; expected numbers of tasks, 2 or more"),
-        (["--rounds", "1"], "--rounds is 1; expected 2 or more"),
+        (["--rounds", "1"], "'1'; expected a whole number of 2 or more"),
         (["--out", __file__], "which is a file; expected a folder"),
     ],
 )

@@ -102,3 +102,21 @@ def test_a_method_meets_its_namesake(bench: ModuleType) -> None:
     expected = {"imtl_g": "IMTLG", "aligned_mtl": "AlignedMTL", "krum": "Krum", "trimmed_mean": "TrimmedMean"}
     assert {name: type(bench.torchjd_aggregator(methods.card(name), 4)).__name__ for name in expected} == expected
     assert bench.torchjd_aggregator(methods.card("gradnorm"), 4) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--methods", "mgda,pcgard"], "unknown method 'pcgard'; did you mean 'pcgrad'?"),
+        (["--methods", ","], "unknown method ','"),
+        (["--tasks", "0"], "'0'; expected numbers of tasks, 2 or more"),
+        (["--tasks", "3,,"], "'3,,'; expected numbers of tasks, 2 or more"),
+        (["--batch", "-1"], "'-1'; expected a whole number of 1 or more"),
+        (["--rounds", "0"], "'0'; expected a whole number of 1 or more"),
+        (["--out", __file__], "which is a file; expected a folder"),
+    ],
+)
+def test_bad_input_is_one_line(bench: ModuleType, given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(given)
+    assert said in capsys.readouterr().err.splitlines()[-1]
