@@ -83,7 +83,7 @@ class Anatomy:
         owners: the task that each of these leaves belongs to.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
-        twice: nodes that several nodes of one head read, or of the trunk.
+        twice: what several nodes of one head read, or one of them twice; of the trunk not all that is read so.
         opaque: whether a function written in Python is among the nodes of heads or trunk, which may do anything, as a checkpoint does.
     """
 
@@ -160,6 +160,11 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
 def variable(node: Node) -> Tensor | None:
     """The leaf whose gradient a node accumulates; None for any other node."""
     return getattr(node, "variable", None)
+
+
+def hooked(parameter: Tensor) -> bool:
+    """Whether hooks on a parameter see its gradient."""
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
 AFFINE = ("AddmmBackward0", "MmBackward0")

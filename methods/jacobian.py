@@ -6,7 +6,7 @@ list of blocks that stand side by side; the Gramian is the sum of the blocks' Gr
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -228,30 +228,22 @@ def leaves(roots: Sequence[Root], stop: Tensor | None = None) -> list[Tensor]:
     return found
 
 
-def accumulate_all(
-    leaves: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    factors: Sequence[float] | None = None,
-    own: Container[int] = (),
-) -> None:
+def accumulate_all(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None], factors: Sequence[float] | None = None) -> None:
     """Adds what autograd handed out, times its factor, to the ``.grad`` of its leaves; None adds nothing.
 
-    A first gradient is copied into the layout of its leaf, as autograd may hand out one tensor twice, or an expanded one; not so those with
-    an index in ``own``, which nobody else holds.
+    A first gradient is copied into the layout of its leaf, as autograd may hand out one tensor twice, or an expanded one.
     """
     fresh, sources, scales = [], [], []
-    for i, (leaf, gradient, factor) in enumerate(zip(leaves, gradients, factors or [1.0] * len(leaves), strict=True)):
+    for leaf, gradient, factor in zip(leaves, gradients, factors or [1.0] * len(leaves), strict=True):
         if gradient is None:
             continue
-        if leaf.grad is not None or gradient.is_sparse:
-            accumulate(leaf, gradient * factor if factor != 1.0 or gradient.is_sparse else gradient)
-        elif i in own and factor == 1.0 and gradient.stride() == leaf.stride():
-            leaf.grad = gradient
-        else:
+        if leaf.grad is None and not gradient.is_sparse:
             leaf.grad = torch.empty_like(leaf, requires_grad=False)
             fresh.append(leaf.grad)
             sources.append(gradient)
             scales.append(factor)
+        else:
+            accumulate(leaf, gradient * factor if factor != 1.0 or gradient.is_sparse else gradient)
     if fresh:
         torch._foreach_copy_(fresh, sources)
         if factors:

@@ -153,7 +153,7 @@ def _planned(
     if len(kinds) > 1 or wanted[0].dtype not in (torch.float32, torch.float64) or any(root is None for root in roots):
         return None
     anatomy = graph.anatomy(roots, shared)
-    if anatomy is None or anatomy.opaque or any(map(_hooked, (*shared, *anatomy.heads))):
+    if anatomy is None or anatomy.opaque or any(map(graph.hooked, (*shared, *anatomy.heads))):
         return None  # a checkpoint, and hooks on parameters, want a plain backward pass
     uses = Counter([crossing.target for crossing in anatomy.crossings])
     if not all(anatomy.trunk[target] for target in uses):
@@ -184,10 +184,6 @@ def _planned(
     chained = not others and not any(layer.convolution for layer in layers)
     links = chain.links(anatomy, uses, [layer.node for layer in layers]) if chained else None
     return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
-
-
-def _hooked(parameter: Tensor) -> bool:
-    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
 def _linear(

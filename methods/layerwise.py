@@ -80,8 +80,8 @@ class BySamples:
         if self.layer.bias is not None:
             products += 1  # the bias is a weight of an input that is always 1
         flat = self.signals.view(tasks, -1)
-        parts = -(-self.signals.numel() // SEEN_AT_ONCE)
-        several = -(-tasks // min(parts, tasks))
+        parts = min(max(1, -(-self.signals.numel() // SEEN_AT_ONCE)), tasks)
+        several = -(-tasks // parts)
         seen = self.scratch.get("seen", (several, *self.signals.shape[1:]), self.signals)
         for first in range(0, tasks, several):  # with what comes after: G is symmetric
             last = min(first + several, tasks)
@@ -143,25 +143,25 @@ class Layerwise:
         """
         anatomy, chained = self.plan.anatomy, self._chained()
         starts, factors = [root.start for root in roots], [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
-        self.readers = readers.of(anatomy, self.tasks)
-        if self.readers is None:
+        found = readers.of(anatomy, self.tasks)
+        if found is None:
             self.sent, self.of_heads = self._heads(starts, factors)
         else:
             out = None if chained is None or followed else chained[0]  # the descent works on it in place
-            sent, self.of_heads = self.readers.backward(starts, factors, anatomy.heads, out)
-            self.sent = [{self.readers.target: signal} for signal in sent]
+            sent, self.of_heads = found.backward(starts, factors, anatomy.heads, out)
+            self.sent = [{found.target: signal} for signal in sent]
         if chained is None:
             self._batched(self.sent, followed)
         else:
-            if self.readers is None or followed:
+            if found is None or followed:
                 nothing = chained[0].new_zeros(()).expand(chained[0].shape[1:])
                 torch.stack([next(iter(task.values()), nothing) for task in self.sent], out=chained[0])
             self._descend(chained)
 
     def deposit_heads(self, factors: Sequence[float] | None = None) -> None:
         """The leaves of the heads accumulate seed_t · ∇L_t in their ``.grad``, times the factor of their task."""
-        owners, own = self.plan.anatomy.owners, self.readers.own if self.readers is not None else frozenset()
-        jacobian.accumulate_all(self.plan.anatomy.heads, self.of_heads, factors and [factors[task] for task in owners], own)
+        owners = self.plan.anatomy.owners
+        jacobian.accumulate_all(self.plan.anatomy.heads, self.of_heads, factors and [factors[task] for task in owners])
 
     def follow(self, factors: Sequence[float]) -> None:
         """All leaves, heads and trunk, accumulate Σ factor_t seed_t ∇L_t, by one more pass through the trunk, for what is not held."""

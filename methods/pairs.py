@@ -6,13 +6,14 @@ added up for the update has the shapes of the parameters already.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement
 
 import torch
 from torch import Tensor
 
-from methods import jacobian
+from methods import graph, jacobian
 
 FEW = 3
 """Tasks up to which it pays."""
@@ -20,6 +21,8 @@ LEAST = 2 * jacobian.COLUMNS
 """Elements of all gradients together from which on it pays."""
 SMALL = 4096
 """Elements of a gradient up to which it is put together with others: so many cost less than a further inner product."""
+PIECE = 2**16
+"""Elements that are multiplied and added up in float32 at once, in many sums side by side: a million lose a digit (measured: 10 eps)."""
 
 
 class Pairs:
@@ -27,38 +30,45 @@ class Pairs:
 
     def __init__(self, tensors: Sequence[Tensor], num_rows: int) -> None:
         self.tensors = tensors
-        self.like = tensors[0].detach()
         self.gradients: list[list[Tensor]] = [[] for _ in range(num_rows)]
+        self.like = torch.empty(0, dtype=tensors[0].dtype)
 
     def fill(self, row: int, gradients: Sequence[Tensor | None]) -> None:
         """Keeps one row; a tensor that the loss does not reach counts as zeros."""
         self.gradients[row] = [
-            torch.zeros_like(tensor) if gradient is None else (gradient.to_dense() if gradient.is_sparse else gradient).contiguous()
+            torch.zeros_like(tensor) if gradient is None else self._kept(gradient)
             for tensor, gradient in zip(self.tensors, gradients, strict=True)
         ]
 
     def clear(self, row: int) -> None:
         self.fill(row, [None] * len(self.tensors))
 
+    def _kept(self, gradient: Tensor) -> Tensor:
+        """The gradient, or a copy of it: of two leaves of one sum autograd may keep views of one memory, and add the next task's to one."""
+        plain = gradient.to_dense() if gradient.is_sparse else gradient.to(self.like.dtype).contiguous()
+        return plain if holders(plain) == 1 else plain.clone()
+
     def gramian(self) -> list[list[float]]:
-        """J Jᵀ ``[T, T]``: inner products of tensors in their own dtype, added up in float64."""
+        """J Jᵀ ``[T, T]``: inner products of pieces in their own dtype, added up in float64; what their dtype cannot hold is infinite."""
         small = [i for i, tensor in enumerate(self.tensors) if tensor.numel() <= SMALL]
         large = [i for i, tensor in enumerate(self.tensors) if tensor.numel() > SMALL]
-        parts = [[gradients[i].view(-1) for i in large] for gradients in self.gradients]
+        parts = [[piece for i in large for piece in torch.split(gradients[i].view(-1), PIECE)] for gradients in self.gradients]
         if small:
             for part, gradients in zip(parts, self.gradients, strict=True):
-                part.append(torch.cat([gradients[i].view(-1) for i in small]))
+                part.extend(torch.split(torch.cat([gradients[i].view(-1) for i in small]), PIECE))
         tasks = range(len(parts))
         total = [[0.0] * len(parts) for _ in tasks]
         with jacobian.exact_matmul():
-            for of_tasks in zip(*parts, strict=True):  # tensor by tensor: its gradients are in the caches for all their products
+            for of_tasks in zip(*parts, strict=True):  # piece by piece: it is in the caches for all its products
                 for a, b in combinations_with_replacement(tasks, 2):
                     total[a][b] += torch.dot(of_tasks[a], of_tasks[b]).item()
-        return [[total[min(a, b)][max(a, b)] for b in tasks] for a in tasks]
+        largest = torch.finfo(self.like.dtype).max
+        bounded = [[x if abs(x) <= largest else x * math.inf for x in row] for row in total]
+        return [[bounded[min(a, b)][max(a, b)] for b in tasks] for a in tasks]
 
     def combine(self, weights: Tensor) -> list[Tensor]:
-        """wᵀJ, in the shapes of the tensors; in memory of its own, as somebody may hold a gradient that a hook has shown."""
-        (first, *others), (weight, *factors) = self.gradients, weights.tolist()
+        """wᵀJ, in the shapes of the tensors; in memory of its own, as somebody may hold a gradient that autograd has shown."""
+        (first, *others), (weight, *factors) = self.gradients, weights.to(self.like).tolist()
         total = list(torch._foreach_mul(first, weight))
         for gradients, factor in zip(others, factors, strict=True):
             torch._foreach_add_(total, gradients, alpha=factor)
@@ -69,12 +79,23 @@ class Pairs:
         return enumerate(combined)
 
 
+def holders(tensor: Tensor) -> int:
+    """How many tensors share its memory, itself counted."""
+    storage = tensor.untyped_storage()  # holds it too
+    return torch._C._storage_Use_Count(storage._cdata) - 1
+
+
 def suit(tensors: Sequence[Tensor], num_rows: int) -> bool:
-    """Whether pairs are taken rather than a buffer: on another device than the host a start of a product costs more than a copy."""
+    """Whether pairs are taken rather than a buffer.
+
+    Not on another device than the host, where a start of a product costs more than a copy, and not where hooks on parameters see gradients,
+    as they may keep and change them.
+    """
     dtype = tensors[0].dtype
     return (
         num_rows <= FEW
         and dtype in (torch.float32, torch.float64)
         and all(tensor.dtype is dtype and tensor.device.type == "cpu" and tensor.is_contiguous() for tensor in tensors)
+        and not any(map(graph.hooked, tensors))
         and sum(tensor.numel() for tensor in tensors) >= LEAST
     )

@@ -1,7 +1,8 @@
 """Heads that read the trunk through one linear layer each: these layers are passed together, and autograd passes what is above them.
 
 Autograd would pass them one after the other. What the losses send to their outputs is enough: with δ_t ``[n, o]`` there, the trunk gets
-δ_t W_t, the weight δ_tᵀ z and the bias Σ δ_t. Hooks on their outputs are heard.
+δ_t W_t, the weight δ_tᵀ z and the bias Σ δ_t. Hooks on outputs are heard, and those on z with the sum of what it gets; one on the transpose
+of a weight is not.
 """
 
 from __future__ import annotations
@@ -34,44 +35,53 @@ class Readers:
     Attributes:
         target: the output of the trunk that they read, as node and number.
         inputs: z ``[n, k]``, that output.
-        own: which of the heads' leaves are their weights and biases.
     """
 
     target: tuple[Node, int]
     inputs: Tensor
     readers: tuple[Reader, ...]
-    own: frozenset[int]
 
     def backward(
         self, starts: Sequence[Any], seeds: Sequence[Tensor], leaves: Sequence[Tensor], out: Tensor | None
     ) -> tuple[Tensor, list[Tensor | None]]:
         """What each task sends to the trunk ``[T, n, k]``, in ``out`` if it is given, and the gradients of all leaves of the heads."""
-        others = [i for i in range(len(leaves)) if i not in self.own]
+        own = {i for reader in self.readers for i in (reader.weight, reader.bias)}
+        others = [i for i in range(len(leaves)) if i not in own]
         edges: list[Any] = [GradientEdge(reader.node, 0) for reader in self.readers]
         found = torch.autograd.grad(starts, [*edges, *(leaves[i] for i in others)], seeds, allow_unused=True)
         gradients: list[Tensor | None] = [None] * len(leaves)
         for i, gradient in zip(others, found[len(edges) :], strict=True):
             gradients[i] = gradient
         z, matrices = self.inputs, [reader.transposed.T for reader in self.readers]
-        signals = [z.new_zeros(len(z), len(matrix)) if g is None else g for g, matrix in zip(found, matrices, strict=False)]
-        sent = torch.empty(len(signals), *z.shape, dtype=z.dtype, device=z.device) if out is None else out
+        signals = [
+            z.new_zeros(len(z), len(matrix)) if signal is None else signal.to_dense() if signal.is_sparse else signal
+            for signal, matrix in zip(found, matrices, strict=False)
+        ]
+        sent = z.new_empty(len(signals), *z.shape) if out is None else out
         widths = [len(matrix) for matrix in matrices]
         if len(set(widths)) == 1:
             torch.bmm(torch.stack(signals), torch.stack(matrices), out=sent)
         else:
             for signal, matrix, one in zip(signals, matrices, sent, strict=True):
                 torch.mm(signal, matrix, out=one)
+        edge: Any = GradientEdge(*self.target)
+        torch.autograd.grad([edge], [edge], [sent.sum(0)])
         together = torch.cat(signals, dim=1)
         weights, biases = torch.split(together.T @ z, widths), torch.split(together.sum(0), widths)
-        for reader, weight, bias in zip(self.readers, weights, biases, strict=True):
-            gradients[reader.weight] = weight
-            if reader.bias is not None:
-                gradients[reader.bias] = bias
+        for reader, weight, bias, signal in zip(self.readers, weights, biases, found, strict=False):
+            if signal is not None:
+                gradients[reader.weight] = weight
+                if reader.bias is not None:
+                    gradients[reader.bias] = bias
         return sent, gradients
 
 
 def of(anatomy: Anatomy, tasks: int) -> Readers | None:
-    """The readers of T heads; None where some head meets the trunk otherwise, or somebody listens to such a layer's node itself."""
+    """The readers of T heads.
+
+    None where some head meets the trunk otherwise, somebody listens to such a layer's node itself, what it saved is packed away or to be
+    computed again, or is complex.
+    """
     targets = {(crossing.target, crossing.number) for crossing in anatomy.crossings}
     if len(targets) != 1 or [crossing.task for crossing in anatomy.crossings] != list(range(tasks)):
         return None
@@ -83,13 +93,16 @@ def of(anatomy: Anatomy, tasks: int) -> Readers | None:
             return None
         layer = affine(node, children, anatomy.twice, anatomy.single, anatomy.heads)
         biased = len(children) == 3 and children[0][0] is not None
-        if layer is None or biased != (layer[1] is not None) or _listened(node):
+        if layer is None or biased != (layer[1] is not None) or _listened(node) or _packed(node._raw_saved_mat2):
             return None
         found.append(Reader(node, node._saved_mat2.detach(), *layer))
-    ((target, number),) = targets
-    indices = frozenset(i for reader in found for i in (reader.weight, reader.bias) if i is not None)
     inputs = affine_inputs(found[0].node).detach()
-    return Readers((target, number), inputs, tuple(found), indices)
+    return None if inputs.is_complex() else Readers(targets.pop(), inputs, tuple(found))
+
+
+def _packed(saved: Any) -> bool:
+    """Whether a saved tensor is behind hooks that bring it back: those of one layer may bring all."""
+    return getattr(saved, "unpack_hook", None) is not None
 
 
 def _listened(node: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import methods
 
@@ -50,3 +51,12 @@ def above(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def folder(text: str) -> Path:
+    """Makes a folder."""
+    try:
+        Path(text).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a folder that is there or can be made ({error.strerror})") from None
+    return Path(text)

@@ -18,11 +18,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from bench_arguments import above, sizes, some_of
+from bench_arguments import above, folder, sizes, some_of
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor, nn
@@ -410,10 +409,8 @@ def main() -> None:
     parser.add_argument("--methods", type=some_of(RESIDUALS), default=list(RESIDUALS))
     parser.add_argument("--tasks", type=sizes, default=TASKS)
     parser.add_argument("--regimes", type=some_of(REGIMES, ";"), default=list(REGIMES), help="separated by ;")
-    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    parser.add_argument("--out", type=folder, default="results/bench")
     given = parser.parse_args()
-    if given.out.exists() and not given.out.is_dir():
-        parser.error(f"--out is {str(given.out)!r}, which is a file; expected a folder")
     torch.set_num_threads(1)
     every = list(cases(given.methods, given.tasks, given.regimes))
     lines: list[dict[str, object]] = []
@@ -423,7 +420,6 @@ def main() -> None:
         lines.append(
             dict(zip(HEADER, (case.method, case.tasks, case.regime, middle, low, high, min(taken), *residuals, events), strict=True))
         )
-    given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "solvers.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, HEADER)
         writer.writeheader()

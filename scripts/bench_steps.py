@@ -21,12 +21,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import steps_report
 import torch
-from bench_arguments import above, registered, sizes
+from bench_arguments import above, folder, registered, sizes
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from steps_floors import Pair, Seconds, clocked, floors
@@ -274,15 +273,13 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--seconds", type=float, default=140.0, help=f"of a cell, after which no further round begins (but {LEAST_ROUNDS} are made)"
     )
     parser.add_argument("--quick", action="store_true", help="two minutes: the mlp with T=3 and 10")
-    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    parser.add_argument("--out", type=folder, default="results/bench")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="keep the cells that the CSV already has")
     earlier.add_argument("--again", action="store_true", help="keep the rows that the CSV already has, but for those that are measured")
     parser.add_argument("--no-torchjd", dest="torchjd", action="store_false")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     found = parser.parse_args(given)
-    if found.out.exists() and not found.out.is_dir():
-        parser.error(f"--out is {str(found.out)!r}, which is a file; expected a folder")
     if found.quick:
         found.model, found.tasks, found.seconds = "mlp", [3, 10], min(found.seconds, 25.0)
     return found
@@ -308,7 +305,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.torchjd and importlib.util.find_spec("torchjd") is None:
         console.print("torchjd is not installed (extra `bench`): its columns are left out")
         given.torchjd = False
-    given.out.mkdir(parents=True, exist_ok=True)
     rows = steps_report.read(given.out) if given.resume or given.again else []
     kept = {row.cell for row in rows} if given.resume else set()
     todo = [cell for cell in cells(given) if cell not in kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,7 +37,8 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
         return Nonnegative(s, 0.0)
     matrix, absolute = cosines.matrix, cosines.noise * np.abs(cosines.matrix)
     if len(matrix) <= 2 and not cosines.singular:
-        s = np.array([closed(float(matrix[0, -1]), *row) for row in linear.tolist()])
+        rows = zip(linear.tolist(), blur.tolist(), strict=True)
+        s = np.array([closed(float(matrix[0, -1]), cosines.noise, *row) for row in rows])
         return Nonnegative(s, _residual(s, s @ matrix + linear, blur + s @ absolute, linear))
     if cosines.singular:
         s[going] = approached(matrix, linear[going])
@@ -66,18 +68,18 @@ def nonnegative(cosines: Cosines, linear: Array, blur: Array) -> Nonnegative:
 ROUNDS = 100
 
 
-def closed(cosine: float, q: float, *other: float) -> tuple[float, ...]:
-    """s for one variable, or for two with this cosine: none is free, one that keeps the other bound, or both."""
-    s = max(-q, 0.0)
-    for p in other:
-        t = max(-p, 0.0)
-        if p + cosine * s >= 0:
-            return s, 0.0
-        if q + cosine * t >= 0:
-            return 0.0, t
-        t = max((cosine * q - p) / ((1 - cosine) * (1 + cosine)), 0.0)
-        return max(-q - cosine * t, 0.0), t
-    return (s,)
+def closed(cosine: float, noise: float, linear: Sequence[float], blur: Sequence[float]) -> tuple[float, ...]:
+    """s for one variable, or for two with this cosine: none is free, or one that keeps the other bound but for rounding, or both."""
+    if len(linear) == 1:
+        return (max(0.0, -linear[0]),)
+    q, p = linear
+    s, t, size = max(0.0, -q), max(0.0, -p), noise * abs(cosine)
+    if p + cosine * s >= -(blur[1] + size * s):
+        return s, 0.0
+    if q + cosine * t >= -(blur[0] + size * t):
+        return 0.0, t
+    t = max(0.0, (cosine * q - p) / ((1 - cosine) * (1 + cosine)))
+    return max(0.0, -q - cosine * t), t
 
 
 def _residual(s: Array, y: Array, allowed: Array, linear: Array) -> float:

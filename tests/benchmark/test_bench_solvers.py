@@ -49,7 +49,8 @@ def test_a_tiny_run_end_to_end(bench: ModuleType, tmp_path: Path, monkeypatch: p
         (["--tasks", "2,x"], "'2,x'; expected numbers of tasks, 2 or more"),
         (["--tasks", "1"], "'1'; expected numbers of tasks, 2 or more"),
         (["--rounds", "1"], "'1'; expected a whole number of 2 or more"),
-        (["--out", __file__], "which is a file; expected a folder"),
+        (["--out", __file__], "expected a folder that is there or can be made"),
+        (["--out", f"{__file__}/x"], "expected a folder that is there or can be made"),
     ],
 )
 def test_bad_input_is_one_line(

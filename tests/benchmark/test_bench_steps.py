@@ -113,7 +113,8 @@ def test_a_method_meets_its_namesake(bench: ModuleType) -> None:
         (["--tasks", "3,,"], "'3,,'; expected numbers of tasks, 2 or more"),
         (["--batch", "-1"], "'-1'; expected a whole number of 1 or more"),
         (["--rounds", "0"], "'0'; expected a whole number of 1 or more"),
-        (["--out", __file__], "which is a file; expected a folder"),
+        (["--out", __file__], "expected a folder that is there or can be made"),
+        (["--out", f"{__file__}/x"], "expected a folder that is there or can be made"),
     ],
 )
 def test_bad_input_is_one_line(bench: ModuleType, given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,11 +264,18 @@ def test_programs_of_two_variables_are_solved_to_rounding(cosine: float) -> None
     random = np.random.default_rng(0)
     corners = [[0.0, 0.0], [-1.0, 0.0], [0.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [-1.0, cosine], [cosine, -1.0]]
     for q in np.concatenate([corners, random.standard_normal((200, 2)), random.standard_normal((50, 2)) * [[1e-9, 1.0]]]):
-        s = np.array(orthant.closed(cosine, *q))
+        s = np.array(orthant.closed(cosine, 0.0, q.tolist(), [0.0, 0.0]))
         y = matrix @ s + q
         assert (s >= 0).all()
         allowed = 4e-16 * (np.abs(q).max() + s.sum())
         assert np.where(s > 0, np.abs(y), -y).max() <= allowed
+
+
+def test_of_two_variables_the_second_stays_bound_by_what_is_rounding() -> None:
+    """1 / (1 - c²) would make four million times as much of it."""
+    cosine = 1.3e-7 - 1
+    assert orthant.closed(cosine, 1e-7, [-0.89368, 0.89367982], [1e-7, 1e-7]) == (0.89368, 0.0)
+    assert orthant.closed(cosine, 0.0, [-0.89368, 0.89367982], [0.0, 0.0])[1] > 0.1
 
 
 def test_programs_of_one_variable() -> None:

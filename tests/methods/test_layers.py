@@ -192,6 +192,30 @@ def test_looking_for_the_samples_unpacks_nothing() -> None:
     assert not fetched
 
 
+@pytest.mark.parametrize("tasks", [2, 3, 40])
+def test_an_empty_batch_gives_zeros(tasks: int) -> None:
+    model = build("linear", tasks)
+    model.x = model.x[:0]
+    z = model.trunk(model.x)
+    methods.create("upgrad", tasks, path="layers").backward([head(z).sum() for head in model.heads], shared=model.shared())
+    assert not nets.grads(model.shared()).any()
+
+
+@pytest.mark.parametrize("tasks", [3, 10, 13, 41])
+@pytest.mark.parametrize("at_once", [1, 100, 500, 10**6])
+def test_many_tasks_are_taken_in_parts(tasks: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layerwise, "SEEN_AT_ONCE", at_once)
+    model = build("linear", tasks)
+    jacobian = torch.stack([nets.flat(torch.autograd.grad(loss, model.shared(), retain_graph=True)) for loss in model.losses()])
+    roots = graph.roots_of(model.losses())
+    plan = layers.plan(roots, model.shared(), forced=True)
+    assert plan is not None
+    gradients = layerwise.Layerwise(plan, model.shared(), tasks, layerwise.Scratch())
+    gradients.backward([root for root in roots if root is not None], [1.0] * tasks)
+    gramian, _ = gradients.gramian()
+    assert linear.close(gramian, linear.gramian(jacobian), 1e-12)
+
+
 def test_what_is_cheaper_is_counted() -> None:
     # 2 samples of 10 inputs and 10 outputs, 3 tasks: 4 (10 + 30) + 9 * 20 = 340 multiplications against 3 * 200 + 9 * 100 = 1500
     assert layers.choose(3, 2, 10, 10) == ("samples", 1160)

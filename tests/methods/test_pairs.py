@@ -151,14 +151,64 @@ def watched(fill: Callable[..., None], seen: list[int]) -> Callable[..., None]:
     return act
 
 
-def test_gradients_that_hooks_have_shown_stay_as_they_were() -> None:
-    trunk, heads = nn.Linear(200, 200), [nn.Linear(200, 1) for _ in range(2)]
-    shown: list[tuple[Tensor, Tensor]] = []
-    trunk.weight.register_post_accumulate_grad_hook(lambda p: shown.append((p.grad, p.grad.clone())))
-    x = torch.randn(300, 200)
-    balancer = methods.create("mgda", 2)
-    balancer.backward([head(trunk(x).tanh()).square().mean() for head in heads], shared=trunk)
-    assert balancer.paths == {"rows": 1}
-    assert len(shown) == 2
-    assert all(torch.equal(gradient, before) for gradient, before in shown)
-    assert all(gradient is not trunk.weight.grad for gradient, _ in shown)
+@pytest.mark.parametrize("form", ["views", "stacked", "transposed"])
+def test_a_gradient_whose_memory_another_leaf_has_too_is_copied(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autograd gives both leaves of such a sum one memory, and adds the second task's gradient to the leaf that is not shared."""
+    found = []
+    for least in (0, 10**9):
+        monkeypatch.setattr(pairs, "LEAST", least)
+        generator = torch.Generator().manual_seed(0)
+        weight, other = (nn.Parameter(torch.randn(8, 8, generator=generator)) for _ in range(2))
+        total = {
+            "views": lambda w, o: (w[None] + o[None])[0],
+            "stacked": lambda w, o: torch.stack([w, o]).sum(0),
+            "transposed": lambda w, o: (w.t() + o.t()).t(),
+        }[form](weight, other)
+        z = torch.tanh(torch.randn(5, 8, generator=generator) @ total)
+        losses = [(10.0**t * z[:, t]).square().mean() + z[:, 3].exp().mean() for t in range(3)]
+        step = methods.create("upgrad", 3, path="rows").backward(losses, shared=[weight])
+        assert step.weights is not None
+        found.append(nets.flat([step.weights, weight.grad.flatten(), other.grad.flatten()]))
+    assert linear.close(found[0], found[1], 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1_000_000,), (1000, 2003)])
+def test_products_of_long_gradients_are_exact(shape: tuple[int, ...]) -> None:
+    """Of one sign, heavy-tailed."""
+    rows = [[torch.empty(shape).log_normal_(generator=torch.Generator().manual_seed(task))] for task in range(2)]
+    few, _ = both(rows[0], rows)
+    exact = torch.stack([row[0].double().flatten() for row in rows])
+    assert linear.close(torch.tensor(few.gramian(), dtype=torch.float64), exact @ exact.T, 50 * torch.finfo(torch.float32).eps)
+
+
+def test_what_the_dtype_cannot_hold_is_infinite() -> None:
+    """Also where its parts are finite: who sees G in that dtype would see it."""
+    rows: list[list[Tensor]] = [[torch.full((20000,), 1.2e17) for _ in range(3)], [torch.ones(20000) for _ in range(3)]]
+    few, _ = both(rows[0], rows)
+    (first, cross), (_, second) = few.gramian()
+    assert (first, second) == (float("inf"), 60000.0)
+    assert 0 < cross < float("inf")
+    large, small = few.combine(torch.tensor([0.0, 1e39], dtype=torch.float64))[0][0], few.combine(torch.tensor([0.0, 2.0]))[0][0]
+    assert large.isinf()
+    assert small == 2.0
+
+
+def in_a_buffer_of_its_own(p: nn.Parameter, buffer: Tensor) -> None:
+    assert p.grad is not None
+    p.grad = buffer.copy_(p.grad)
+
+
+def test_where_hooks_see_gradients_they_are_copied() -> None:
+    """A hook may put every task's gradient into the same memory."""
+    found = []
+    for hooked in (True, False):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            trunk, heads = nn.Linear(200, 200), [nn.Linear(200, 1) for _ in range(2)]
+            x = torch.randn(300, 200)
+        if hooked:
+            buffer = torch.empty(200, 200)
+            trunk.weight.register_post_accumulate_grad_hook(lambda p, buffer=buffer: in_a_buffer_of_its_own(p, buffer))
+        methods.create("mgda", 2).backward([(head(trunk(x).tanh()) - t).square().mean() for t, head in enumerate(heads)], shared=trunk)
+        found.append(nets.grads(list(trunk.parameters())))
+    assert linear.close(found[0], found[1], 1e-5)

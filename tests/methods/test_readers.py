@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import methods
 from methods import graph, readers
@@ -217,6 +218,82 @@ def test_a_weight_that_was_changed_since_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         methods.create("upgrad", 4, path="layers").backward(losses, shared=net.shared())
     assert all(p.grad is None for p in net.parameters())
+
+
+def test_hooks_on_the_representation_see_the_sum_of_what_it_gets() -> None:
+    net = build("several outputs")
+    z = net.trunk(net.x)
+    z.retain_grad()
+    seen: list[Tensor] = []
+    z.register_hook(lambda gradient: seen.append(gradient.clone()))
+    losses = losses_of([head(z) for head in net.heads])
+    expected = torch.autograd.grad(sum(losses), z, retain_graph=True)[0]
+    z.grad, seen[:] = None, []
+    methods.create("upgrad", 4, path="layers").backward(losses, shared=net.shared())
+    assert z.grad is not None
+    assert linear.close(z.grad, expected, 1e-12)
+    assert len(seen) == 1
+    assert linear.close(seen[0], expected, 1e-12)
+
+
+def test_checkpointed_heads_are_computed_again_once(passed: list[Readers]) -> None:
+    net, calls = build("several outputs"), []
+
+    def heads(z: Tensor) -> list[Tensor]:
+        calls.append(1)
+        return [head(z) for head in net.heads]
+
+    z = net.trunk(net.x)
+    outputs = checkpoint(heads, z, use_reentrant=False)
+    methods.create("upgrad", 4, path="layers").backward(losses_of(outputs), shared=net.shared())
+    assert len(calls) == 2
+    assert not passed
+    found = nets.grads(net.parameters())
+    net.clear()
+    z = net.trunk(net.x)
+    methods.create("upgrad", 4, path="layers").backward(losses_of([head(z) for head in net.heads]), shared=net.shared())
+    assert passed
+    assert linear.close(nets.grads(net.parameters()), found, 1e-12)
+
+
+def sparse(y: Tensor) -> Tensor:
+    return y.gather(1, torch.tensor([[1], [0], [1], [0], [1], [0], [1]]), sparse_grad=True)
+
+
+@pytest.mark.parametrize("path", ["layers", "rows"])
+def test_a_head_whose_output_gets_a_sparse_gradient(path: str) -> None:
+    net = build("no bias")
+    z = net.trunk(net.x)
+    losses = losses_of([sparse(head(z)) if t else head(z) for t, head in enumerate(net.heads)])
+    methods.create("upgrad", 3, path=path).backward(losses, shared=net.shared())
+    for t, head in enumerate(net.heads):
+        weight = head.get_parameter("weight")
+        plain = net.trunk(net.x)
+        loss = losses_of([sparse(h(plain)) if i else h(plain) for i, h in enumerate(net.heads)])[t]
+        expected = torch.autograd.grad(loss, weight)[0]
+        assert weight.grad is not None
+        assert linear.close(weight.grad, expected, 1e-12)
+
+
+class Complex(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.view_as_complex(z.view(-1, 3, 2))
+
+
+def test_complex_heads_are_left_to_autograd(passed: list[Readers]) -> None:
+    found = []
+    for path in ("layers", "rows"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            trunk = nn.Sequential(nn.Linear(5, 6), Complex()).double()
+            heads = [nn.Linear(3, 2, dtype=torch.complex128) for _ in range(3)]
+            x = torch.randn(7, 5, dtype=torch.float64)
+        z = trunk(x)
+        losses = [(10.0**t * head(z)).abs().square().mean() for t, head in enumerate(heads)]
+        methods.create("upgrad", 3, path=path).backward(losses, shared=trunk)
+        found.append(nets.flat([torch.view_as_real(p.grad) for head in heads for p in head.parameters()]))
+    assert not passed
+    assert linear.close(found[0], found[1], 1e-12)
 
 
 def test_readers_come_in_the_order_of_the_tasks() -> None:
