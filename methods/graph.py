@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -79,20 +79,16 @@ class Anatomy:
     Attributes:
         crossings: all edges from a head to the trunk; whatever passes from a loss to a shared parameter passes exactly one of them.
         heads: the leaves of the heads.
-        single: for each node that accumulates the gradient of one of these, and that one other node reads, the leaf's index.
         owners: the task that each of these leaves belongs to.
         trunk: the trunk's nodes with what they depend on; a node without children accumulates the gradient of a shared parameter, unless
             it is None. Their order is that of the graph, the same in every run.
-        twice: what several nodes of one head read, or one of them twice; of the trunk not all that is read so.
         opaque: whether a function written in Python is among the nodes of heads or trunk, which may do anything, as a checkpoint does.
     """
 
     crossings: tuple[Crossing, ...]
     heads: tuple[Tensor, ...]
-    single: dict[Node | None, int]
     owners: tuple[int, ...]
     trunk: dict[Node, Children]
-    twice: set[Node]
     opaque: bool
 
 
@@ -107,7 +103,6 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
     owner: dict[Node, int] = {}
     children: dict[Node, Children] = {}
     leaves: dict[Node, Tensor | None] = {}
-    twice: set[Node] = set()
     meeting: list[Node] = []  # where a second task, or a shared parameter, is met: from there on it is trunk
     for task, start in enumerate(starts):
         todo = [] if start is None else [start]
@@ -124,8 +119,6 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
                     leaves[node] = leaf = variable(node)
                     if id(leaf) in ours:
                         meeting.append(node)
-            else:
-                twice.add(node)
     common = set()
     while meeting:
         node = meeting.pop()
@@ -136,7 +129,6 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
         return None
     crossings: list[Crossing] = []
     heads: list[Tensor] = []
-    single: dict[Node | None, int] = {}
     owners: list[int] = []
     trunk: dict[Node, Children] = {}
     for node, below in children.items():
@@ -149,12 +141,10 @@ def anatomy(roots: Sequence[Root | None], shared: Iterable[Tensor]) -> Anatomy |
                 if child in common:
                     crossings.append(Crossing(owner[node], node, i, child, number))
         elif (leaf := leaves[node]) is not None:
-            if node not in twice:
-                single[node] = len(heads)
             heads.append(leaf)
             owners.append(owner[node])
     opaque = any(issubclass(kind, BackwardCFunction) for kind in set(map(type, children)))
-    return Anatomy(tuple(crossings), tuple(heads), single, tuple(owners), trunk, twice, opaque)
+    return Anatomy(tuple(crossings), tuple(heads), tuple(owners), trunk, opaque)
 
 
 def variable(node: Node) -> Tensor | None:
@@ -165,38 +155,6 @@ def variable(node: Node) -> Tensor | None:
 def hooked(parameter: Tensor) -> bool:
     """Whether hooks on a parameter see its gradient."""
     return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
-
-
-AFFINE = ("AddmmBackward0", "MmBackward0")
-"""Nodes of ``nn.Linear``: addmm(bias, x, Wᵀ), or mm(x, Wᵀ) without a bias."""
-
-
-def affine(
-    node: Any, children: Children, twice: Container[Node], single: Mapping[Node | None, int], leaves: Sequence[Tensor]
-) -> tuple[int, int | None] | None:
-    """Which leaves are weight and bias of a node of :data:`AFFINE`; None unless it is a layer whose weight nothing else uses.
-
-    The bias is None where there is none, or where it is no such leaf. ``twice`` has the nodes that several others read, ``single`` the
-    index of its leaf for each node that accumulates a gradient and that one other reads.
-    """
-    (transposed, _) = children[-1]
-    if transposed is None or transposed.name() != "TBackward0" or transposed in twice:
-        return None
-    weight = single.get(transposed.next_functions[0][0])
-    if weight is None:
-        return None
-    if len(children) == 2:
-        return weight, None
-    if not node._saved_alpha == node._saved_beta == 1:
-        return None
-    bias = single.get(children[0][0])
-    return weight, None if bias is None or leaves[bias].shape != leaves[weight].shape[:1] else bias
-
-
-def affine_inputs(node: Any) -> Tensor:
-    """x ``[n, d]``, as autograd saved it."""
-    saved: Tensor = node._saved_mat1 if node.name() == "AddmmBackward0" else node._saved_self
-    return saved
 
 
 @contextmanager

@@ -21,7 +21,7 @@ Here the layers are found in the graph of a step and it is decided what takes ea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from methods import chain, graph
 from methods.graph import Anatomy, Children, Root
 
 Kind = Literal["samples", "rows"]
+Once = Callable[[Node | None], int | None]
 
 FEW = 3
 """Tasks up to which the heads are rather passed twice (measured: at 3, 0.96 to 1.07 of the step; 0.78 at 10, 0.55 at 40)."""
@@ -123,7 +124,7 @@ def _too_many_samples(roots: Sequence[Root | None], shared: Sequence[nn.Paramete
     for _ in range(HEAD):
         if node is None:
             break
-        if node.name() in graph.AFFINE:  # their sizes, as what they saved may be packed away
+        if node.name() in ("AddmmBackward0", "MmBackward0"):  # their sizes, as what they saved may be packed away
             samples, _ = node._saved_mat1_sym_sizes if node.name() == "AddmmBackward0" else node._saved_self_sym_sizes
             sizes = [(p.numel() // len(p), len(p)) for p in shared if p.dim() > 1 and p.numel()]
             return sum(choose(len(roots), samples, *size)[1] for size in sizes) < WORTH
@@ -161,15 +162,20 @@ def _planned(
     uses.update([child for children in anatomy.trunk.values() for child, _ in children if child is not None])
     index = {id(parameter): i for i, parameter in enumerate(wanted)}
     where = {node: index.get(id(graph.variable(node))) for node, below in anatomy.trunk.items() if not below}
-    twice = {node for node, times in uses.items() if times > 1}
-    single: dict[Node | None, int] = {node: i for node, i in where.items() if i is not None and node not in twice}
+
+    def once(node: Node | None) -> int | None:
+        """Index of the wanted parameter that a node accumulates, if it is used in one place only."""
+        return None if node is None or uses[node] != 1 else where.get(node)
+
     layers, saved = [], 0
     for node, children in anatomy.trunk.items():
-        name = node.name() if children else ""
-        if name in graph.AFFINE:
-            found = _linear(node, children, twice, single, wanted)
-        else:
-            found = _convolution(node, children, single, wanted) if name == "ConvolutionBackward0" else None
+        match node.name() if children else "":
+            case "AddmmBackward0" | "MmBackward0":
+                found = _linear(node, children, uses, once, wanted)
+            case "ConvolutionBackward0":
+                found = _convolution(node, children, once, wanted)
+            case _:
+                continue
         if found is None:
             continue
         layer, samples = found
@@ -186,23 +192,27 @@ def _planned(
     return Plan(anatomy, tuple(layers), tuple(sorted(others)), links), saved
 
 
-def _linear(
-    node: Any, children: Children, twice: Container[Node], single: Mapping[Node | None, int], wanted: Sequence[nn.Parameter]
-) -> tuple[Layer, int] | None:
-    """``nn.Linear``."""
-    found = graph.affine(node, children, twice, single, wanted)
-    if found is None:
+def _linear(node: Any, children: Children, uses: Counter[Node], once: Once, wanted: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
+    """``nn.Linear``: addmm(bias, x, Wᵀ), or mm(x, Wᵀ) without a bias."""
+    *before, (_, _), (transposed, _) = children
+    if transposed is None or transposed.name() != "TBackward0" or uses[transposed] != 1:
         return None
-    weight, bias = found
-    inputs = graph.affine_inputs(node)
-    return Layer(node, inputs.detach(), len(wanted[weight]), weight, bias, False, "samples"), len(inputs)
+    if before and not node._saved_alpha == node._saved_beta == 1:
+        return None
+    weight = once(transposed.next_functions[0][0])
+    if weight is None:
+        return None
+    inputs = node._saved_mat1 if before else node._saved_self
+    width = len(wanted[weight])
+    bias = once(before[0][0]) if before else None
+    if bias is not None and wanted[bias].shape != (width,):
+        bias = None
+    return Layer(node, inputs.detach(), width, weight, bias, False, "samples"), len(inputs)
 
 
-def _convolution(
-    node: Any, children: Children, single: Mapping[Node | None, int], wanted: Sequence[nn.Parameter]
-) -> tuple[Layer, int] | None:
+def _convolution(node: Any, children: Children, once: Once, wanted: Sequence[nn.Parameter]) -> tuple[Layer, int] | None:
     """``nn.Conv2d`` without groups."""
-    weight, bias = single.get(children[1][0]), single.get(children[2][0])
+    weight, bias = once(children[1][0]), once(children[2][0])
     if weight is None or wanted[weight].dim() != 4 or node._saved_groups != 1 or node._saved_transposed:
         return None
     inputs = node._saved_input.detach()

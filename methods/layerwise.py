@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node
 
-from methods import chain, graph, jacobian, readers
+from methods import chain, graph, jacobian
 from methods.errors import MethodError
 from methods.graph import Root
 from methods.layers import Layer, Plan
@@ -80,16 +80,18 @@ class BySamples:
         if self.layer.bias is not None:
             products += 1  # the bias is a weight of an input that is always 1
         flat = self.signals.view(tasks, -1)
-        parts = min(max(1, -(-self.signals.numel() // SEEN_AT_ONCE)), tasks)
-        several = -(-tasks // parts)
+        several = -(-tasks // min(max(1, -(-self.signals.numel() // SEEN_AT_ONCE)), tasks))
         seen = self.scratch.get("seen", (several, *self.signals.shape[1:]), self.signals)
         for first in range(0, tasks, several):  # with what comes after: G is symmetric
-            last = min(first + several, tasks)
-            count = last - first
-            torch.bmm(products.expand(count, -1, -1), self.signals[first:last], out=seen[:count])
+            some = self.signals[first : first + several] if several < tasks else self.signals
+            count = len(some)
+            torch.bmm(products.expand(count, -1, -1), some, out=seen[:count])
             upper = jacobian.products(seen[:count].view(count, -1), flat[first:])
-            gramian[first:last, first:] += upper
-            gramian[last:, first:last] += upper[:, count:].T
+            if several == tasks:
+                gramian += upper
+            else:
+                gramian[first : first + count, first:] += upper
+                gramian[first + count :, first : first + count] += upper[:, count:].T
         bound.addcmul_(torch.linalg.vector_norm(flat, dim=1).square_(), products.trace())
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,22 +143,11 @@ class Layerwise:
         Raises:
             MethodError: something in the trunk cannot pass several gradients at once.
         """
-        anatomy, chained = self.plan.anatomy, self._chained()
-        starts, factors = [root.start for root in roots], [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
-        found = readers.of(anatomy, self.tasks)
-        if found is None:
-            self.sent, self.of_heads = self._heads(starts, factors)
-        else:
-            out = None if chained is None or followed else chained[0]  # the descent works on it in place
-            sent, self.of_heads = found.backward(starts, factors, anatomy.heads, out)
-            self.sent = [{found.target: signal} for signal in sent]
-        if chained is None:
+        self.sent, self.of_heads = self._heads(roots, seeds)
+        if self.plan.links is None:
             self._batched(self.sent, followed)
         else:
-            if found is None or followed:
-                nothing = chained[0].new_zeros(()).expand(chained[0].shape[1:])
-                torch.stack([next(iter(task.values()), nothing) for task in self.sent], out=chained[0])
-            self._descend(chained)
+            self._descend(self.plan.links, self.sent)
 
     def deposit_heads(self, factors: Sequence[float] | None = None) -> None:
         """The leaves of the heads accumulate seed_t · ∇L_t in their ``.grad``, times the factor of their task."""
@@ -181,19 +172,15 @@ class Layerwise:
         for index, piece in self.combine(torch.tensor(factors, dtype=torch.float64)):
             jacobian.accumulate(self.wanted[index], piece)
 
-    def _chained(self) -> list[Tensor] | None:
-        """Memory for the gradients at the outputs of each layer of a trunk that is a chain, from the heads down."""
-        if self.plan.links is None:
-            return None
+    def _descend(self, links: Sequence[chain.Link], sent: Sequence[dict[tuple[Node, int], Tensor]]) -> None:
+        """The passes through a trunk that is a chain, all at once: their gradients are kept in any case."""
         by_node = {part.layer.node: part for part in self.parts}
-        self.parts = [by_node[link.node] for link in self.plan.links]
-        return [memory(part.layer, self.tasks, self.scratch) for part in self.parts]
-
-    def _descend(self, kept: Sequence[Tensor]) -> None:
-        """The passes through such a trunk, all at once, from ``kept[0]``: their gradients are kept in any case."""
-        assert self.plan.links is not None
-        chain.descend(self.plan.links, kept)
-        for part, signals in zip(self.parts, kept, strict=True):
+        parts = [by_node[link.node] for link in links]
+        kept = [memory(part.layer, self.tasks, self.scratch) for part in parts]
+        nothing = kept[0].new_zeros(()).expand(kept[0].shape[1:])
+        torch.stack([next(iter(task.values()), nothing) for task in sent], out=kept[0])
+        chain.descend(links, kept)
+        for part, signals in zip(parts, kept, strict=True):
             part.keep(slice(None), signals)
 
     def _batched(self, sent: Sequence[dict[tuple[Node, int], Tensor]], retain: bool) -> None:
@@ -223,15 +210,16 @@ class Layerwise:
                 raise MethodError(f"the trunk cannot pass several gradients at once ({why}): methods.create(..., path='rows')") from error
             self._keep(first, last, [g if g is None or batched else g.unsqueeze(0) for g in gradients])
 
-    def _heads(
-        self, starts: Sequence[Any], factors: Sequence[Tensor]
-    ) -> tuple[list[dict[tuple[Node, int], Tensor]], Sequence[Tensor | None]]:
+    def _heads(self, roots: Sequence[Root], seeds: Sequence[float]) -> tuple[list[dict[tuple[Node, int], Tensor]], Sequence[Tensor | None]]:
         """What each task sends to each output of the trunk that its head reads, and the gradients of the heads' leaves."""
         anatomy = self.plan.anatomy
         edges: list[Any] = list(dict.fromkeys(GradientEdge(crossing.target, crossing.number) for crossing in anatomy.crossings))
+        factors = [root.seed(seed) for root, seed in zip(roots, seeds, strict=True)]
         nested = len(edges) > 1  # then one may lie below another, and autograd walks, and would free, what is between them
         with graph.captured(anatomy.crossings) as found:
-            gradients = torch.autograd.grad(starts, [*edges, *anatomy.heads], factors, retain_graph=nested, allow_unused=True)
+            gradients = torch.autograd.grad(
+                [root.start for root in roots], [*edges, *anatomy.heads], factors, retain_graph=nested, allow_unused=True
+            )
         return [found.get(task, {}) for task in range(self.tasks)], gradients[len(edges) :]
 
     def _at_once(self) -> int:
