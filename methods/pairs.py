@@ -35,27 +35,31 @@ class Pairs:
 
     def fill(self, row: int, gradients: Sequence[Tensor | None]) -> None:
         """Keeps one row; a tensor that the loss does not reach counts as zeros."""
-        self.gradients[row] = [
-            torch.zeros_like(tensor) if gradient is None else self._kept(gradient)
-            for tensor, gradient in zip(self.tensors, gradients, strict=True)
-        ]
+        dtype = self.like.dtype
+        kept = self.gradients[row] = []
+        for tensor, gradient in zip(self.tensors, gradients, strict=True):
+            if gradient is None:
+                gradient = torch.zeros_like(tensor)
+            elif gradient.is_sparse:
+                gradient = gradient.to_dense()
+            elif gradient.dtype is not dtype or not gradient.is_contiguous():
+                gradient = gradient.to(dtype).contiguous()
+            kept.append(gradient if alone(gradient) else gradient.clone())
 
     def clear(self, row: int) -> None:
         self.fill(row, [None] * len(self.tensors))
 
-    def _kept(self, gradient: Tensor) -> Tensor:
-        """The gradient, or a copy of it: of two leaves of one sum autograd may keep views of one memory, and add the next task's to one."""
-        plain = gradient.to_dense() if gradient.is_sparse else gradient.to(self.like.dtype).contiguous()
-        return plain if holders(plain) == 1 else plain.clone()
-
     def gramian(self) -> list[list[float]]:
         """J Jᵀ ``[T, T]``: inner products of pieces in their own dtype, added up in float64; what their dtype cannot hold is infinite."""
-        small = [i for i, tensor in enumerate(self.tensors) if tensor.numel() <= SMALL]
-        large = [i for i, tensor in enumerate(self.tensors) if tensor.numel() > SMALL]
-        parts = [[piece for i in large for piece in torch.split(gradients[i].view(-1), PIECE)] for gradients in self.gradients]
-        if small:
-            for part, gradients in zip(parts, self.gradients, strict=True):
-                part.extend(torch.split(torch.cat([gradients[i].view(-1) for i in small]), PIECE))
+        sizes = [tensor.numel() for tensor in self.tensors]
+        parts: list[list[Tensor]] = []
+        for gradients in self.gradients:
+            flat = [gradient.view(-1) for gradient in gradients]
+            small = [each for each, size in zip(flat, sizes, strict=True) if size <= SMALL]
+            large = [each for each, size in zip(flat, sizes, strict=True) if size > SMALL]
+            if len(small) > 1:
+                small = [torch.cat(small)]
+            parts.append([piece for each in (*large, *small) for piece in ((each,) if len(each) <= PIECE else torch.split(each, PIECE))])
         tasks = range(len(parts))
         total = [[0.0] * len(parts) for _ in tasks]
         with jacobian.exact_matmul():
@@ -79,10 +83,13 @@ class Pairs:
         return enumerate(combined)
 
 
-def holders(tensor: Tensor) -> int:
-    """How many tensors share its memory, itself counted."""
-    storage = tensor.untyped_storage()  # holds it too
-    return torch._C._storage_Use_Count(storage._cdata) - 1
+def alone(tensor: Tensor) -> bool:
+    """Whether no other tensor has its memory.
+
+    Of the two leaves of a sum autograd may keep views of one memory, and later add the next task's gradient to that of the other leaf.
+    """
+    storage = tensor.untyped_storage()  # counts as well
+    return torch._C._storage_Use_Count(storage._cdata) == 2
 
 
 def suit(tensors: Sequence[Tensor], num_rows: int) -> bool:
