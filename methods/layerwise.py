@@ -80,18 +80,16 @@ class BySamples:
         if self.layer.bias is not None:
             products += 1  # the bias is a weight of an input that is always 1
         flat = self.signals.view(tasks, -1)
-        several = -(-tasks // min(max(1, -(-self.signals.numel() // SEEN_AT_ONCE)), tasks))
+        several = min(tasks, max(1, SEEN_AT_ONCE // max(1, flat.shape[1])))
         seen = self.scratch.get("seen", (several, *self.signals.shape[1:]), self.signals)
         for first in range(0, tasks, several):  # with what comes after: G is symmetric
-            some = self.signals[first : first + several] if several < tasks else self.signals
-            count = len(some)
-            torch.bmm(products.expand(count, -1, -1), some, out=seen[:count])
-            upper = jacobian.products(seen[:count].view(count, -1), flat[first:])
-            if several == tasks:
-                gramian += upper
-            else:
-                gramian[first : first + count, first:] += upper
-                gramian[first + count :, first : first + count] += upper[:, count:].T
+            some = self.signals[first : first + several]
+            last = first + len(some)
+            torch.bmm(products.expand(len(some), -1, -1), some, out=seen[: len(some)])
+            upper = jacobian.products(seen[: len(some)].view(len(some), -1), flat[first:])
+            gramian[first:last, first:] += upper
+            if last < tasks:
+                gramian[last:, first:last] += upper[:, len(some) :].T
         bound.addcmul_(torch.linalg.vector_norm(flat, dim=1).square_(), products.trace())
 
     def combine(self, weights: Tensor) -> tuple[Tensor, Tensor]:

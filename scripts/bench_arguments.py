@@ -42,8 +42,8 @@ def sizes(text: str) -> list[int]:
     return found
 
 
-def above(least: int) -> Callable[[str], int]:
-    """Reads a whole number."""
+def at_least(least: int) -> Callable[[str], int]:
+    """Reads a whole number, of this or more."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -53,10 +53,9 @@ def above(least: int) -> Callable[[str], int]:
     return read
 
 
-def folder(text: str) -> Path:
-    """Makes a folder."""
+def make(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Makes the folder that is written to, once all else makes sense."""
     try:
-        Path(text).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a folder that is there or can be made ({error.strerror})") from None
-    return Path(text)
+        parser.error(f"--out is {str(folder)!r}; expected a folder that is there or can be made ({error.strerror})")

@@ -18,10 +18,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from bench_arguments import above, folder, sizes, some_of
+from bench_arguments import at_least, make, sizes, some_of
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor, nn
@@ -405,12 +406,13 @@ def table(lines: Sequence[dict[str, object]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=above(2), default=25, help="2 or more, for quartiles")
+    parser.add_argument("--rounds", type=at_least(2), default=25, help="2 or more, for quartiles")
     parser.add_argument("--methods", type=some_of(RESIDUALS), default=list(RESIDUALS))
     parser.add_argument("--tasks", type=sizes, default=TASKS)
     parser.add_argument("--regimes", type=some_of(REGIMES, ";"), default=list(REGIMES), help="separated by ;")
-    parser.add_argument("--out", type=folder, default="results/bench")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "bench")
     given = parser.parse_args()
+    make(parser, given.out)
     torch.set_num_threads(1)
     every = list(cases(given.methods, given.tasks, given.regimes))
     lines: list[dict[str, object]] = []

@@ -21,11 +21,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import steps_report
 import torch
-from bench_arguments import above, folder, registered, sizes
+from bench_arguments import at_least, make, registered, sizes
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from steps_floors import Pair, Seconds, clocked, floors
@@ -267,19 +268,20 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", type=registered, default=methods.names(), help="a,b,...; default: all")
     parser.add_argument("--tasks", type=sizes, default=[2, 3, 10, 40], help="default: 2,3,10,40")
     parser.add_argument("--model", choices=("mlp", "conv"), help="default: both")
-    parser.add_argument("--batch", type=above(1), help="default: 32 and 256 (mlp), 8 (conv)")
-    parser.add_argument("--rounds", type=above(1), default=41, help="at most so many a cell")
+    parser.add_argument("--batch", type=at_least(1), help="default: 32 and 256 (mlp), 8 (conv)")
+    parser.add_argument("--rounds", type=at_least(1), default=41, help="at most so many a cell")
     parser.add_argument(
         "--seconds", type=float, default=140.0, help=f"of a cell, after which no further round begins (but {LEAST_ROUNDS} are made)"
     )
     parser.add_argument("--quick", action="store_true", help="two minutes: the mlp with T=3 and 10")
-    parser.add_argument("--out", type=folder, default="results/bench")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="keep the cells that the CSV already has")
     earlier.add_argument("--again", action="store_true", help="keep the rows that the CSV already has, but for those that are measured")
     parser.add_argument("--no-torchjd", dest="torchjd", action="store_false")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     found = parser.parse_args(given)
+    make(parser, found.out)
     if found.quick:
         found.model, found.tasks, found.seconds = "mlp", [3, 10], min(found.seconds, 25.0)
     return found
